@@ -1,0 +1,199 @@
+//! Who may do what: a caller, a target and an action make a [`Grant`] or a
+//! refusal.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::operation::Action;
+
+/// What a caller may do at most. Each role may do what those before it may.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May look.
+    Viewer,
+    /// May reset and create test users: a test runner.
+    Tester,
+    /// May also force, and act on more than one user.
+    Admin,
+    /// May do everything.
+    Superuser,
+}
+
+/// A caller that has proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Their name, as the journal records it.
+    pub subject: String,
+    /// What they may do at most.
+    pub role: Role,
+    /// The targets that they may use; all when absent.
+    pub targets: Option<BTreeSet<String>>,
+    /// The RPCs that they may call; all that the role may when absent.
+    pub allow: Option<BTreeSet<String>>,
+    /// The key or e-mail of the user row that is their own.
+    pub own_user: Option<String>,
+}
+
+/// A token of the configuration. Only the digest of its secret is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The SHA-256 of the secret.
+    pub digest: [u8; 32],
+    /// Whom it proves.
+    pub principal: Principal,
+    /// Until when; for ever when absent.
+    pub expires: Option<Timestamp>,
+}
+
+/// Leave to do one action on one target.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    principal: Principal,
+    target: String,
+    action: Action,
+}
+
+/// Why a caller may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The role is too low.
+    #[error("{action} needs role {needed}{why}, and {subject} has role {role}")]
+    Role {
+        /// The caller.
+        subject: String,
+        /// Their role.
+        role: Role,
+        /// The RPC.
+        action: &'static str,
+        /// The least role.
+        needed: Role,
+        /// What raises the need, with a space before it.
+        why: &'static str,
+    },
+    /// The token is not for this target.
+    #[error("the token of {subject} is not for target {target}")]
+    Target {
+        /// The caller.
+        subject: String,
+        /// The target.
+        target: String,
+    },
+    /// The token is not for this call.
+    #[error("the token of {subject} does not allow {action}")]
+    Action {
+        /// The caller.
+        subject: String,
+        /// The RPC.
+        action: &'static str,
+    },
+}
+
+/// Grants an action on a target. `admin_types` are the user types that make a
+/// created user an admin.
+///
+/// # Errors
+///
+/// When the token is not for this target or RPC, or the role is too low.
+pub fn authorize(
+    principal: &Principal,
+    target: &str,
+    action: Action,
+    admin_types: &[String],
+) -> Result<Grant, Denied> {
+    let subject = || principal.subject.clone();
+    let listed = |set: &Option<BTreeSet<String>>, name: &str| {
+        set.as_ref().is_none_or(|names| names.contains(name))
+    };
+    if !listed(&principal.targets, target) {
+        return Err(Denied::Target {
+            subject: subject(),
+            target: target.to_owned(),
+        });
+    }
+    if !listed(&principal.allow, action.name()) {
+        return Err(Denied::Action {
+            subject: subject(),
+            action: action.name(),
+        });
+    }
+    let (needed, why) = least_role(&action, admin_types);
+    if principal.role < needed {
+        return Err(Denied::Role {
+            subject: subject(),
+            role: principal.role,
+            action: action.name(),
+            needed,
+            why,
+        });
+    }
+    Ok(Grant {
+        principal: principal.clone(),
+        target: target.to_owned(),
+        action,
+    })
+}
+
+/// The least role for an action, and what raises it.
+fn least_role(action: &Action, admin_types: &[String]) -> (Role, &'static str) {
+    match action {
+        Action::GetStatus | Action::Statistics(_) => (Role::Viewer, ""),
+        Action::ResetUser(action) if action.force => (Role::Admin, " with force"),
+        Action::ResetUser(_) => (Role::Tester, ""),
+        Action::CreateTestUser(action) => match &action.user_type {
+            Some(kind) if admin_types.contains(kind) => (Role::Admin, " for an admin's type"),
+            _ => (Role::Tester, ""),
+        },
+    }
+}
+
+impl Grant {
+    /// Who.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// On which target.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// What.
+    #[must_use]
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+}
+
+impl Role {
+    /// Every role, lowest first.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Tester, Self::Admin, Self::Superuser];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Tester => "tester",
+            Self::Admin => "admin",
+            Self::Superuser => "superuser",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.to_string() == text)
+            .ok_or_else(|| format!("{text} is no role: use viewer, tester, admin or superuser"))
+    }
+}

@@ -1,0 +1,4 @@
+//! The daemon's commands besides serving.
+
+pub mod arm;
+pub mod token;

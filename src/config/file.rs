@@ -1,0 +1,165 @@
+//! The configuration file.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Config, Error, LISTEN, MAX_ROWS, Reflection, TargetConfig, Variables, parse_address, read, read_policy};
+use crate::{
+    access::{Principal, Role, Token},
+    guard::{Limits, NameRules, environment},
+};
+
+/// The file as written; see README for an example of the whole.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    journal: Option<String>,
+    #[serde(default)]
+    reflection: Reflection,
+    drain_seconds: Option<u64>,
+    #[serde(default)]
+    environments: Vec<String>,
+    targets: Vec<TargetFile>,
+    #[serde(default)]
+    tokens: Vec<TokenFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetFile {
+    name: String,
+    environment: Option<String>,
+    url: Option<String>,
+    url_env: Option<String>,
+    policy: String,
+    #[serde(default)]
+    limits: LimitsFile,
+    #[serde(default)]
+    names: NamesFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsFile {
+    max_rows: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NamesFile {
+    allow_hosts: Vec<String>,
+    deny_hosts: Vec<String>,
+    allow_databases: Vec<String>,
+    deny_databases: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenFile {
+    subject: String,
+    role: Role,
+    sha256: String,
+    targets: Option<BTreeSet<String>>,
+    allow: Option<BTreeSet<String>>,
+    expires: Option<Timestamp>,
+    user: Option<String>,
+}
+
+/// Reads a configuration file; paths in it start from its own folder.
+pub(super) fn load(path: &Path, variables: &Variables) -> Result<Config, Error> {
+    let file: File = toml::from_str(&read(path)?).map_err(|source| Error::Syntax {
+        path: path.to_owned(),
+        source,
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    environment::check_extra_allowed(&file.environments)
+        .map_err(|denied| Error::Setting(format!("environments: {denied}; {}", denied.fix)))?;
+    if file.targets.is_empty() {
+        return Err(Error::Setting("the configuration names no [[targets]]".into()));
+    }
+    let mut names = BTreeSet::new();
+    for target in &file.targets {
+        if !names.insert(&target.name) {
+            return Err(Error::Setting(format!("two targets are named {}", target.name)));
+        }
+    }
+    let targets = file
+        .targets
+        .iter()
+        .map(|target| target.resolve(folder, &file.environments, variables))
+        .collect::<Result<_, _>>()?;
+    Ok(Config {
+        listen: file.listen.unwrap_or(LISTEN),
+        journal: folder.join(file.journal.as_deref().unwrap_or("journal.db")),
+        reflection: file.reflection,
+        drain: Duration::from_secs(file.drain_seconds.unwrap_or(10)),
+        targets,
+        tokens: file.tokens.iter().map(TokenFile::resolve).collect::<Result<_, _>>()?,
+    })
+}
+
+impl TargetFile {
+    fn resolve(
+        &self,
+        folder: &Path,
+        extra: &[String],
+        variables: &Variables,
+    ) -> Result<TargetConfig, Error> {
+        let name = &self.name;
+        let url = match (&self.url, &self.url_env) {
+            (Some(url), None) => url.as_str(),
+            (None, Some(variable)) => variables.get(variable).ok_or_else(|| {
+                Error::Setting(format!("target {name} takes its url from {variable}, which is not set"))
+            })?,
+            _ => {
+                return Err(Error::Setting(format!(
+                    "target {name} needs one of url and url_env"
+                )));
+            }
+        };
+        Ok(TargetConfig {
+            name: name.clone(),
+            environment: self.environment.clone(),
+            extra_environments: extra.to_vec(),
+            variables: variables.environments(),
+            address: parse_address(name, url)?,
+            names: NameRules {
+                allow_hosts: self.names.allow_hosts.clone(),
+                deny_hosts: self.names.deny_hosts.clone(),
+                allow_databases: self.names.allow_databases.clone(),
+                deny_databases: self.names.deny_databases.clone(),
+            },
+            limits: Limits {
+                max_rows: self.limits.max_rows.unwrap_or(MAX_ROWS),
+            },
+            policy: read_policy(&folder.join(&self.policy))?,
+        })
+    }
+}
+
+impl TokenFile {
+    fn resolve(&self) -> Result<Token, Error> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&self.sha256, &mut digest).map_err(|_| {
+            Error::Setting(format!(
+                "the sha256 of the token of {} is not 64 hexadecimal digits: `resetd token new` \
+                 makes one",
+                self.subject
+            ))
+        })?;
+        Ok(Token {
+            digest,
+            principal: Principal {
+                subject: self.subject.clone(),
+                role: self.role,
+                targets: self.targets.clone(),
+                allow: self.allow.clone(),
+                own_user: self.user.clone(),
+            },
+            expires: self.expires,
+        })
+    }
+}

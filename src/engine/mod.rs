@@ -1,0 +1,362 @@
+//! The conductor: opens an operation, owns its task, and closes it.
+//!
+//! Whoever asked only watches. An operation that has begun ends by itself:
+//! a caller that leaves, a deadline or a dropped future never leave it half
+//! done, its connection dirty, or its end unrecorded.
+
+mod accounts;
+mod reset;
+mod statistics;
+mod status;
+
+pub use accounts::Created;
+pub use statistics::{Advice, Report};
+pub use status::{MarkerState, Status};
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::{
+    access::Grant,
+    error::{Error, Failure},
+    guard::{Limits, TestDomains},
+    journal::{Intent, Journal, Outcome, RefusedCall},
+    operation::{Action, Changes, Level, Mode, OperationId},
+    plan::Edge,
+    target::{self, Deadline, Target},
+};
+
+/// The moment, as everything in one server sees it.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// A target with what the configuration says about its use.
+#[derive(Debug)]
+pub struct Served {
+    /// The target.
+    pub target: Target,
+    /// Who is a test user there.
+    pub domains: TestDomains,
+    /// How much one operation may change.
+    pub limits: Limits,
+}
+
+/// Runs operations on targets and records them.
+#[derive(Debug)]
+pub struct Engine {
+    targets: BTreeMap<String, Arc<Served>>,
+    journal: Journal,
+    running: TaskTracker,
+    draining: AtomicBool,
+}
+
+/// A finished operation.
+#[derive(Debug)]
+pub struct Finished<T> {
+    /// Its id in the journal.
+    pub operation: OperationId,
+    /// What came of it.
+    pub value: T,
+    /// Who asked.
+    pub actor: String,
+    /// The environment of the target.
+    pub environment: String,
+    /// How long it took.
+    pub took: Duration,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// What a reset did.
+#[derive(Debug)]
+pub struct ResetDone {
+    /// The level.
+    pub level: Level,
+    /// Whether the changes were kept.
+    pub mode: Mode,
+    /// The changes.
+    pub changes: Changes,
+    /// How the plan followed each reference, in words and as a choice.
+    pub edges: Vec<(String, Edge)>,
+}
+
+/// What came of an operation that changes data.
+#[derive(Debug)]
+pub enum Done {
+    /// Of a reset.
+    Reset(ResetDone),
+    /// Of a creation.
+    Created(Created),
+}
+
+/// What an operation's task knows.
+#[derive(Debug, Clone)]
+struct Context {
+    operation: OperationId,
+    served: Arc<Served>,
+    grant: Grant,
+    deadline: Deadline,
+    started: Timestamp,
+}
+
+impl Engine {
+    /// An engine over these targets, recording in this journal.
+    #[must_use]
+    pub fn new(targets: Vec<Served>, journal: Journal) -> Arc<Self> {
+        let targets = targets
+            .into_iter()
+            .map(|served| (served.target.name().to_owned(), Arc::new(served)))
+            .collect();
+        Arc::new(Self {
+            targets,
+            journal,
+            running: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// The target of this name; the only one when the name is empty.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or several and no name.
+    pub fn served(&self, name: &str) -> Result<&Arc<Served>, Error> {
+        let mut all = self.targets.values();
+        match (name, all.next(), all.next()) {
+            ("", Some(only), None) => Ok(only),
+            ("", _, _) => Err(Error::Field {
+                field: "target",
+                problem: format!("this server has several targets, name one of {}", self.known()),
+            }),
+            _ => self.targets.get(name).ok_or_else(|| Error::TargetNotFound {
+                name: name.to_owned(),
+                known: self.known(),
+            }),
+        }
+    }
+
+    /// Every target.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.targets.values()
+    }
+
+    fn known(&self) -> String {
+        let names: Vec<&str> = self.targets.keys().map(String::as_str).collect();
+        names.join(", ")
+    }
+
+    /// Runs an operation that changes data. It goes on when the returned
+    /// future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// With the operation's id once it is recorded.
+    pub async fn run(
+        self: &Arc<Self>,
+        grant: Grant,
+        deadline: Deadline,
+    ) -> Result<Finished<Done>, Failure> {
+        let begun = Instant::now();
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Failure {
+                error: Error::Draining,
+                operation: None,
+                took: begun.elapsed(),
+            });
+        }
+        let operation = OperationId::from(Uuid::now_v7());
+        let task = self.running.spawn(Arc::clone(self).conduct(operation, grant, deadline, begun));
+        task.await.unwrap_or_else(|_| {
+            Err(Failure {
+                error: Error::Invariant,
+                operation: Some(operation),
+                took: begun.elapsed(),
+            })
+        })
+    }
+
+    /// Records the intent, does the work in a task of its own, so that even a
+    /// panic has an end that is recorded, and records the outcome.
+    async fn conduct(
+        self: Arc<Self>,
+        operation: OperationId,
+        grant: Grant,
+        deadline: Deadline,
+        begun: Instant,
+    ) -> Result<Finished<Done>, Failure> {
+        let actor = grant.principal().subject.clone();
+        let fail = |error| Failure {
+            error,
+            operation: Some(operation),
+            took: begun.elapsed(),
+        };
+        let served = Arc::clone(self.served(grant.target()).map_err(fail)?);
+        let environment = served.target.setting().environment.clone().unwrap_or_default();
+        let context = Context {
+            operation,
+            served,
+            grant,
+            deadline,
+            started: now(),
+        };
+        let intent = Intent {
+            operation,
+            actor: &actor,
+            role: context.grant.principal().role,
+            target: context.grant.target(),
+            action: context.grant.action(),
+        };
+        let entry = self.journal.begin(&intent, context.started).await;
+        let entry = entry.map_err(|error| {
+            tracing::error!(%operation, %error, source = ?std::error::Error::source(&error), "operation not recorded");
+            fail(error.into())
+        })?;
+        let work = tokio::spawn(work(context));
+        let result = work.await.unwrap_or_else(|panic| {
+            tracing::error!(%operation, %panic, "operation panicked");
+            Err(Error::Invariant)
+        });
+        let (took, at) = (begun.elapsed(), now());
+        let closed = match &result {
+            Ok(done) => self.journal.close(entry, &outcome(done), at, took).await,
+            Err(error) => {
+                report(operation, error);
+                let message = error.to_string();
+                let outcome = match error {
+                    Error::Target(target::Error::InDoubt) => Outcome::InDoubt,
+                    _ => Outcome::Failed {
+                        reason: reason(error),
+                        message: &message,
+                    },
+                };
+                self.journal.close(entry, &outcome, at, took).await
+            }
+        };
+        if let Err(error) = closed {
+            // The operation has ended and its caller is told so; the proof in
+            // the target says the same to whoever looks later.
+            tracing::error!(%operation, %error, "outcome not recorded");
+        }
+        let value = result.map_err(fail)?;
+        tracing::info!(%operation, actor, took_ms = took.as_secs_f64() * 1e3, "operation finished");
+        Ok(Finished {
+            operation,
+            value,
+            actor,
+            environment,
+            took,
+            at,
+        })
+    }
+
+    /// Records a call that was refused before it became an operation. It must
+    /// not make the refusal wait, and cannot make it worse.
+    pub fn refused(self: &Arc<Self>, actor: String, reason: &'static str, message: String) {
+        let engine = Arc::clone(self);
+        self.running.spawn(async move {
+            let call = RefusedCall {
+                actor: &actor,
+                reason,
+                message: &message,
+            };
+            let operation = OperationId::from(Uuid::now_v7());
+            if let Err(error) = engine.journal.refuse(operation, &call, now()).await {
+                tracing::error!(%error, reason, "refused call not recorded");
+            }
+        });
+    }
+
+    /// Takes no new operations from here on.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.running.close();
+    }
+
+    /// Waits until every running operation has ended, then closes the
+    /// connections. True when all of them ended within `patience`.
+    pub async fn finish(&self, patience: Duration) -> bool {
+        let ended = tokio::time::timeout(patience, self.running.wait()).await.is_ok();
+        if ended {
+            for served in self.targets.values() {
+                served.target.close().await;
+            }
+            self.journal.shut().await;
+        }
+        ended
+    }
+
+    /// The operations that an earlier server began and did not end.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn unfinished(&self) -> Result<Vec<OperationId>, Error> {
+        Ok(self.journal.unfinished().await?)
+    }
+}
+
+async fn work(context: Context) -> Result<Done, Error> {
+    if context.deadline.is_over() {
+        return Err(Error::DeadlineExceeded {
+            phase: "the wait for a turn".to_owned(),
+        });
+    }
+    match context.grant.action().clone() {
+        Action::ResetUser(action) => reset::user(&context, action).await.map(Done::Reset),
+        Action::CreateTestUser(action) => {
+            accounts::create(&context, action).await.map(Done::Created)
+        }
+        Action::GetStatus | Action::Statistics(_) => Err(Error::Invariant),
+    }
+}
+
+fn outcome(done: &Done) -> Outcome<'_> {
+    match done {
+        Done::Reset(done) => match done.mode {
+            Mode::Execute => Outcome::Committed {
+                changes: &done.changes,
+            },
+            Mode::DryRun => Outcome::Validated {
+                changes: &done.changes,
+            },
+        },
+        Done::Created(created) => Outcome::Created {
+            user: &created.user.id,
+            validate_only: created.mode == Mode::DryRun,
+        },
+    }
+}
+
+/// Logs a failure once, with the driver's words, which callers never see.
+fn report(operation: OperationId, error: &Error) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    tracing::warn!(%operation, %error, source, "operation failed");
+}
+
+/// What went wrong in one word, for the journal.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::Field { .. } => "invalid_field",
+        Error::Denied(_) => "denied",
+        Error::TargetNotFound { .. } => "target_not_found",
+        Error::Refused(_) => "refused",
+        Error::Plan(_) => "no_plan",
+        Error::Target(_) => "target_failed",
+        Error::Journal(_) => "journal_failed",
+        Error::Draining => "draining",
+        Error::DeadlineExceeded { .. } => "deadline_exceeded",
+        Error::Invariant => "invariant_violated",
+    }
+}

@@ -1,0 +1,102 @@
+//! Tells whether a target may be reset, and what stands in the way.
+
+use super::{Engine, Served, now};
+use crate::{
+    access::Grant,
+    error::Error,
+    guard::{self, Layer, Marker, Reason, Seen, Verdict},
+};
+use jiff::Timestamp;
+
+/// The state of a target.
+#[derive(Debug)]
+pub struct Status {
+    /// When it was observed.
+    pub observed_at: Timestamp,
+    /// What each guard says.
+    pub verdicts: Vec<Verdict>,
+    /// What the database says about being reset.
+    pub marker: MarkerState,
+    /// The marker itself.
+    pub row: Option<Marker>,
+    /// The database's product and version; empty when it cannot be reached.
+    pub version: String,
+    /// Why the database cannot be used now, if it cannot.
+    pub trouble: Option<String>,
+}
+
+/// The state of a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkerState {
+    /// The database was not asked.
+    Unknown,
+    /// There is none.
+    Absent,
+    /// It counts.
+    Armed,
+    /// Its time is over.
+    Expired,
+    /// It protects the database.
+    Protected,
+    /// It was written for another database.
+    Foreign,
+}
+
+impl Engine {
+    /// Observes a target. An unreachable database is a state, not an error.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such target.
+    pub async fn status(&self, grant: &Grant) -> Result<Status, Error> {
+        let served = self.served(grant.target())?;
+        Ok(observe(served).await)
+    }
+}
+
+async fn observe(served: &Served) -> Status {
+    let setting = served.target.setting();
+    let observed_at = now();
+    // A target that may never be reset is not even connected to.
+    let denied = guard::precheck(setting, observed_at).is_err();
+    let answer = match denied {
+        true => None,
+        false => Some(served.target.observe().await),
+    };
+    let (seen, version, mut trouble) = match answer {
+        Some(Ok(observation)) => (Some(observation.seen), observation.version, None),
+        Some(Err(error)) => (None, String::new(), Some(error.to_string())),
+        None => (None, String::new(), None),
+    };
+    if seen.is_some()
+        && let Err(error) = served.target.model().await
+    {
+        trouble = Some(error.to_string());
+    }
+    let verdicts = guard::verdicts(setting, seen.as_ref(), observed_at);
+    Status {
+        observed_at,
+        marker: marker_state(seen.as_ref(), &verdicts),
+        row: seen.and_then(|seen| seen.markers.into_iter().next()),
+        verdicts,
+        version,
+        trouble,
+    }
+}
+
+fn marker_state(seen: Option<&Seen>, verdicts: &[Verdict]) -> MarkerState {
+    let Some(seen) = seen else {
+        return MarkerState::Unknown;
+    };
+    let refusal = verdicts
+        .iter()
+        .find(|verdict| verdict.layer == Layer::Marker)
+        .and_then(|verdict| verdict.refusal.as_ref());
+    match (refusal.map(|refusal| refusal.reason), seen.markers.len()) {
+        (None, _) => MarkerState::Armed,
+        (Some(_), 0) => MarkerState::Absent,
+        (Some(Reason::TargetProtected), _) => MarkerState::Protected,
+        (Some(Reason::TargetIdentityMismatch), _) => MarkerState::Foreign,
+        (Some(_), _) => MarkerState::Expired,
+    }
+}

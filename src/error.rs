@@ -1,0 +1,81 @@
+//! Every way an operation fails, free of the wire's codes.
+
+use std::time::Duration;
+
+use crate::{access, guard, journal, operation::OperationId, plan, target};
+
+/// Why an operation failed. Nothing was changed, but for
+/// [`target::Error::InDoubt`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field of the request is wrong.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] access::Denied),
+    /// The server has no target of this name.
+    #[error("there is no target {name}; this server has {known}")]
+    TargetNotFound {
+        /// What was asked.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A guard refuses.
+    #[error("{0}")]
+    Refused(guard::Refused),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    /// The target could not do it.
+    #[error(transparent)]
+    Target(target::Error),
+    /// It could not be recorded, and so was not done.
+    #[error("{0}, so nothing was done")]
+    Journal(#[from] journal::Error),
+    /// The server is stopping.
+    #[error("the server is stopping and takes no new operations")]
+    Draining,
+    /// The deadline had passed before anything began.
+    #[error("the deadline passed during {phase}; nothing was changed")]
+    DeadlineExceeded {
+        /// What was being done.
+        phase: String,
+    },
+    /// The program broke a rule of its own.
+    #[error("the operation failed inside the server and was rolled back")]
+    Invariant,
+}
+
+/// A failed operation: why, which, and how long it took.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: Error,
+    /// Its id in the journal, when it got that far.
+    pub operation: Option<OperationId>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl From<target::Error> for Error {
+    fn from(error: target::Error) -> Self {
+        match error {
+            target::Error::Refused(refused) => Self::Refused(refused),
+            target::Error::DeadlineExceeded { phase } => Self::DeadlineExceeded { phase },
+            other => Self::Target(other),
+        }
+    }
+}
+
+impl From<guard::Refused> for Error {
+    fn from(refused: guard::Refused) -> Self {
+        Self::Refused(refused)
+    }
+}

@@ -1,0 +1,214 @@
+//! The daemon.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use resetd::{
+    access::Role,
+    admin::{arm, token},
+    config::{Config, LISTEN, Variables},
+    demo::Demo,
+    server, telemetry,
+};
+use tokio::signal;
+
+/// Gives test and development databases their clean data back, and cannot
+/// touch production.
+#[derive(Debug, Parser)]
+#[command(name = "resetd", version, about)]
+struct Arguments {
+    /// What to log, such as `info,resetd::engine=debug`.
+    #[arg(long, env = "RESETD_LOG", global = true, value_name = "FILTER")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve an embedded demo database (the default).
+    Demo(DemoArguments),
+    /// Serve the targets of a configuration.
+    Serve(ServeArguments),
+    /// Make a database say that it may be reset.
+    Arm(ArmArguments),
+    /// Make tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, Args)]
+struct DemoArguments {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value_t = LISTEN)]
+    listen: SocketAddr,
+    /// The folder of the demo's files; its database is made anew there.
+    #[arg(long, default_value = ".resetd/demo", value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// The configuration file. Without it, ENVIRONMENT and DATABASE_URL make
+    /// one target named `default`; `.env` stands in for unset variables.
+    #[arg(long, env = "RESETD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The policy, when there is no configuration file.
+    #[arg(long, env = "RESETD_POLICY", default_value = "policy.toml", value_name = "FILE")]
+    policy: PathBuf,
+    /// The folder of journal and tokens, when there is no configuration file.
+    #[arg(long, env = "RESETD_DATA", default_value = ".resetd", value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// Where to listen, instead of where the configuration says.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+struct ArmArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The target; needed when there are several.
+    #[arg(long)]
+    target: Option<String>,
+    /// The database's name, as a sign that it is meant; a terminal is asked.
+    #[arg(long)]
+    database: Option<String>,
+    /// For how many days the database may be reset.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    days: u32,
+    /// Make the database say that it is never reset.
+    #[arg(long)]
+    protect: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Print a new token and the lines that configure it.
+    New {
+        /// Whom it stands for, as the journal records it.
+        #[arg(long)]
+        subject: String,
+        /// viewer, tester, admin or superuser.
+        #[arg(long)]
+        role: Role,
+    },
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry::start(arguments.log.as_deref());
+    let command = arguments.command.unwrap_or(Command::Demo(DemoArguments {
+        listen: LISTEN,
+        data: PathBuf::from(".resetd/demo"),
+    }));
+    let done = match command {
+        Command::Demo(arguments) => demo(arguments).await,
+        Command::Serve(arguments) => serve(arguments).await,
+        Command::Arm(arguments) => arm(arguments).await,
+        Command::Token(TokenCommand::New { subject, role }) => {
+            token::print(&subject, role).map_err(Failure::from)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("resetd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn variables() -> Result<Variables, Failure> {
+    Ok(Variables::read(".env".as_ref())?)
+}
+
+async fn demo(arguments: DemoArguments) -> Result<(), Failure> {
+    // The port first: a second demo must not replace the first one's files.
+    let listener = server::bind(arguments.listen).await?;
+    let address = listener.local_addr()?;
+    let demo = Demo::make(&arguments.data, address, &variables()?).await?;
+    let ready = || {
+        let told = demo.greet(address).map_err(Failure::from);
+        if let Err(error) = told.and_then(|()| Ok(demo.announce(address)?)) {
+            tracing::error!(%error, "the demo cannot be announced");
+        }
+    };
+    Ok(server::run(demo.config.clone(), listener, stop(), ready).await?)
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Config, Failure> {
+        let variables = variables()?;
+        match &self.config {
+            Some(path) => Ok(Config::from_file(path, &variables)?),
+            None => Ok(Config::from_environment(&variables, &self.policy, &self.data)?),
+        }
+    }
+}
+
+async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
+    let mut config = arguments.config.read()?;
+    if arguments.config.config.is_none() {
+        config.tokens = token::kept(&arguments.config.data)?;
+    }
+    let listener = server::bind(arguments.listen.unwrap_or(config.listen)).await?;
+    let address = listener.local_addr()?;
+    let ready = || tracing::info!(%address, "serving");
+    Ok(server::run(config, listener, stop(), ready).await?)
+}
+
+async fn arm(arguments: ArmArguments) -> Result<(), Failure> {
+    let config = arguments.config.read()?;
+    let request = arm::Request {
+        target: arguments.target,
+        database: arguments.database,
+        days: arguments.days,
+        protect: arguments.protect,
+    };
+    let marker = arm::run(&config, &request).await?;
+    match marker.protected {
+        true => println!("{} is protected: it is never reset", marker.database),
+        false => println!(
+            "{} is armed for {} until {}",
+            marker.database, marker.environment, marker.expires_at
+        ),
+    }
+    Ok(())
+}
+
+/// Completes at Ctrl-C or SIGTERM. A second one ends the process at once.
+async fn stop() {
+    signalled().await;
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::spawn(async {
+        signalled().await;
+        std::process::abort();
+    });
+}
+
+#[cfg(unix)]
+async fn signalled() {
+    let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) else {
+        drop(signal::ctrl_c().await);
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signalled() {
+    drop(signal::ctrl_c().await);
+}

@@ -1,0 +1,257 @@
+//! What a caller asks for and what comes of it, in our own words: free of the
+//! wire's and the database's.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+/// What a caller wants done to a target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Reset one user.
+    ResetUser(ResetUser),
+    /// Create a test user.
+    CreateTestUser(CreateTestUser),
+    /// Look at a target's state.
+    GetStatus,
+    /// Count a target's users and rows.
+    Statistics(Statistics),
+}
+
+/// Reset one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResetUser {
+    /// Who.
+    pub user: UserSelector,
+    /// How much of them.
+    pub level: Level,
+    /// Also when they are no test user.
+    pub force: bool,
+    /// An unknown user is an empty success.
+    pub allow_missing: bool,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// How a user is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserSelector {
+    /// By the key, as text.
+    Id(String),
+    /// By the e-mail, compared exactly.
+    Email(String),
+}
+
+/// How much of a user a reset takes; each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Columns of the profile are restored.
+    UserData,
+    /// Sessions end.
+    UserSessions,
+    /// The account goes with everything that hangs off it.
+    UserCascade,
+}
+
+/// Whether what an operation does is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Everything is done and then rolled back.
+    DryRun,
+    /// It is committed.
+    Execute,
+}
+
+/// Create a test user.
+///
+/// It holds the password, so it prints and records itself without it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct CreateTestUser {
+    /// The e-mail.
+    pub email: String,
+    /// The password in clear; the policy's when absent.
+    #[serde(skip)]
+    pub password: Option<String>,
+    /// The user type's label; the policy's when absent.
+    pub user_type: Option<String>,
+    /// Further columns.
+    pub attributes: BTreeMap<String, String>,
+    /// The test session that the row is marked with.
+    pub test_session_id: Option<String>,
+    /// Whether the row is kept.
+    pub mode: Mode,
+}
+
+/// Count a target's users and rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Statistics {
+    /// Count every row, rather than ask for estimates.
+    pub exact: bool,
+}
+
+/// The id of an operation in the journal; sorts by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct OperationId(Uuid);
+
+/// What happened to the rows of one table; a row is counted once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TableCounts {
+    /// The table.
+    pub table: String,
+    /// Rows deleted.
+    pub deleted: u64,
+    /// Rows with columns set back.
+    pub restored: u64,
+    /// Rows that lost a reference.
+    pub detached: u64,
+}
+
+/// A user in scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// The key, as text.
+    pub id: String,
+    /// The e-mail; empty where it is NULL.
+    pub email: String,
+}
+
+/// Deleted rows that rows outside the scope have a share in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SharedRows {
+    /// The table of the deleted rows.
+    pub table: String,
+    /// How many of them.
+    pub rows: u64,
+}
+
+/// What an operation changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    /// Per table, in plan order; tables without a change are left out.
+    pub tables: Vec<TableCounts>,
+    /// Rows that others have a share in.
+    pub shared: Vec<SharedRows>,
+    /// The first users in scope.
+    pub users: Vec<User>,
+    /// How many users were in scope.
+    pub user_count: u64,
+    /// What the caller should know.
+    pub warnings: Vec<String>,
+}
+
+/// How far a running operation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A step begins.
+    StepStarted {
+        /// Its place in the plan, from 1.
+        step: usize,
+        /// What it does.
+        title: String,
+    },
+    /// A step ended.
+    StepFinished {
+        /// Its place in the plan, from 1.
+        step: usize,
+        /// The rows that it changed.
+        rows: u64,
+    },
+    /// The changes are durable.
+    Committed,
+}
+
+impl Action {
+    /// The action's name: that of its RPC.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ResetUser(_) => "ResetUser",
+            Self::CreateTestUser(_) => "CreateTestUser",
+            Self::GetStatus => "GetStatus",
+            Self::Statistics(_) => "Statistics",
+        }
+    }
+
+    /// Whether what the action does is kept; nothing for an action that only
+    /// reads.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        match self {
+            Self::ResetUser(action) => Some(action.mode),
+            Self::CreateTestUser(action) => Some(action.mode),
+            Self::GetStatus | Self::Statistics(_) => None,
+        }
+    }
+}
+
+impl Changes {
+    /// All rows of all tables.
+    #[must_use]
+    pub fn total_rows(&self) -> u64 {
+        self.tables
+            .iter()
+            .map(|t| t.deleted + t.restored + t.detached)
+            .sum()
+    }
+}
+
+impl Level {
+    /// Every level of a single user, smallest first.
+    pub const ALL: [Self; 3] = [Self::UserData, Self::UserSessions, Self::UserCascade];
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UserData => "user_data",
+            Self::UserSessions => "user_sessions",
+            Self::UserCascade => "user_cascade",
+        })
+    }
+}
+
+impl fmt::Display for UserSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Email(email) => write!(f, "{email}"),
+        }
+    }
+}
+
+impl fmt::Debug for CreateTestUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CreateTestUser")
+            .field("email", &self.email)
+            .field("user_type", &self.user_type)
+            .field("attributes", &self.attributes)
+            .field("test_session_id", &self.test_session_id)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Uuid> for OperationId {
+    fn from(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for OperationId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}

@@ -1,0 +1,453 @@
+//! Builds a [`Plan`]: which row sets the scope has, and the steps that change
+//! them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path, Plan, Reach,
+    Restore, Role, RowSet, Scope, SetId, Share, Step, model::LevelRules, problem::Problem, reach,
+};
+use crate::{
+    operation::Level,
+    schema::{ColumnId, ForeignKeyId, Origin, ReferentialAction, Schema, TableId, graph},
+};
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The rules cannot decide and the policy does not.
+    #[error("{0}")]
+    Undecided(Problem),
+    /// A table that the scope reaches cannot be reset.
+    #[error("{table} cannot be reset: {obstacle}")]
+    Obstacle {
+        /// The table.
+        table: String,
+        /// What stands in the way.
+        obstacle: String,
+    },
+}
+
+/// Plans the reset of a scope.
+///
+/// # Errors
+///
+/// When the policy leaves a reference undecided, or a table in the scope has
+/// an obstacle such as row-level security that hides rows.
+pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
+    let Scope::User(level) = scope;
+    let roots = BTreeSet::from([model.users().table]);
+    let reach = reach(model, &roots).map_err(|ambiguities| {
+        let text = ambiguities
+            .iter()
+            .map(|a| Problem::ambiguous(model.schema(), a).to_string())
+            .collect::<Vec<_>>()
+            .join("; ");
+        Error::Undecided(Problem::new(text))
+    })?;
+    let mut builder = Builder::new(model, reach, level);
+    builder.add_sets();
+    builder.add_paths();
+    builder.add_steps();
+    let plan = builder.finish(scope);
+    obstacles(&plan)?;
+    Ok(plan)
+}
+
+/// Refuses a plan over tables that cannot be reset as planned.
+fn obstacles(plan: &Plan) -> Result<(), Error> {
+    for table in plan.changed_tables() {
+        let table = plan.schema().table(table);
+        if let Some(obstacle) = &table.obstacle {
+            return Err(Error::Obstacle {
+                table: table.name.to_string(),
+                obstacle: obstacle.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+struct Builder<'a> {
+    model: &'a Arc<Model>,
+    schema: &'a Schema,
+    reach: Reach,
+    level: Level,
+    rules: LevelRules,
+    sets: Vec<RowSet>,
+    ids: BTreeMap<(Role, TableId), SetId>,
+    checks: Vec<Check>,
+    steps: Vec<Step>,
+    edges: Vec<Edge>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(model: &'a Arc<Model>, reach: Reach, level: Level) -> Self {
+        Self {
+            model,
+            schema: model.schema(),
+            reach,
+            level,
+            rules: model.level(level),
+            sets: Vec::new(),
+            ids: BTreeMap::new(),
+            checks: Vec::new(),
+            steps: Vec::new(),
+            edges: Vec::new(),
+        }
+    }
+
+    /// The set of a table's rows in a role, made when it is not there yet.
+    fn set(&mut self, role: Role, table: TableId) -> SetId {
+        let next = SetId(self.sets.len());
+        let id = *self.ids.entry((role, table)).or_insert(next);
+        if id == next {
+            self.sets.push(RowSet {
+                table,
+                role,
+                is_root: false,
+                paths: Vec::new(),
+                columns: Vec::new(),
+            });
+        }
+        id
+    }
+
+    fn doomed(&self, table: TableId) -> Option<SetId> {
+        self.ids.get(&(Role::Doomed, table)).copied()
+    }
+
+    /// The rows of a table that are the scope's own, whether they go or stay.
+    fn in_scope(&self, table: TableId) -> Option<SetId> {
+        let owned = self.ids.get(&(Role::Owned, table)).copied();
+        owned.or_else(|| self.doomed(table))
+    }
+
+    /// What a reference does at this level. Below the cascade only the tables
+    /// that the level lists go, and what the policy or the database itself
+    /// declares to go with them; whatever else refers to them blocks.
+    fn choice(&self, id: ForeignKeyId) -> Choice {
+        let choice = self.reach.choices[&id].clone();
+        let child = self.schema.foreign_key(id).child;
+        let within = self.level == Level::UserCascade
+            || self.rules.delete.contains(&child)
+            || choice.rule <= 2;
+        if choice.fate == Fate::Delete && !within {
+            return Choice {
+                fate: Fate::Block,
+                rule: 0,
+                reason: format!("level {} does not reach the table", self.level),
+            };
+        }
+        choice
+    }
+
+    /// The references along which rows go, as (parent, child).
+    fn followed(&self) -> Vec<(ForeignKeyId, TableId, TableId)> {
+        self.reach
+            .choices
+            .iter()
+            .filter(|(_, choice)| choice.fate == Fate::Delete)
+            .map(|(&id, _)| {
+                let key = self.schema.foreign_key(id);
+                (id, key.parent, key.child)
+            })
+            .collect()
+    }
+
+    fn add_sets(&mut self) {
+        let users = self.model.users().table;
+        if self.level == Level::UserCascade {
+            for table in self.reach.tables.clone() {
+                self.set(Role::Doomed, table);
+            }
+        } else {
+            for table in self.ancestors() {
+                self.set(Role::Owned, table);
+            }
+            for table in self.rules.delete.clone() {
+                self.set(Role::Doomed, table);
+            }
+            self.add_dependents();
+        }
+        for set in self.sets.iter_mut().filter(|set| set.table == users) {
+            set.is_root = true;
+        }
+    }
+
+    /// The tables on any way from the users to a table that the level names.
+    fn ancestors(&self) -> BTreeSet<TableId> {
+        let followed = self.followed();
+        let named = self.rules.delete.iter().chain(self.rules.restore.keys());
+        let mut found: BTreeSet<TableId> = named.copied().collect();
+        found.insert(self.model.users().table);
+        let mut frontier: Vec<TableId> = found.iter().copied().collect();
+        while let Some(table) = frontier.pop() {
+            for &(_, parent, _) in followed.iter().filter(|(_, _, child)| *child == table) {
+                if found.insert(parent) {
+                    frontier.push(parent);
+                }
+            }
+        }
+        found
+    }
+
+    /// What goes with the rows that a level deletes.
+    fn add_dependents(&mut self) {
+        let mut frontier: Vec<TableId> = self.rules.delete.iter().copied().collect();
+        while let Some(parent) = frontier.pop() {
+            for (id, from, child) in self.followed() {
+                if from == parent
+                    && self.doomed(child).is_none()
+                    && self.choice(id).fate == Fate::Delete
+                {
+                    self.set(Role::Doomed, child);
+                    frontier.push(child);
+                }
+            }
+        }
+    }
+
+    /// Connects the sets along the references that are followed.
+    fn add_paths(&mut self) {
+        for (foreign_key, parent, child) in self.followed() {
+            let goes = self.choice(foreign_key).fate == Fate::Delete;
+            let links = [
+                (Role::Owned, Role::Owned, true),
+                (Role::Owned, Role::Doomed, self.rules.delete.contains(&child)),
+                (Role::Doomed, Role::Doomed, goes),
+            ];
+            for (from, to, follows) in links {
+                let from = self.ids.get(&(from, parent)).copied();
+                let to = self.ids.get(&(to, child)).copied();
+                if let (Some(from), Some(to), true) = (from, to, follows) {
+                    self.sets[to.0].paths.push(Path { foreign_key, from });
+                }
+            }
+        }
+        let references: Vec<_> = self
+            .reach
+            .choices
+            .keys()
+            .map(|&id| self.schema.foreign_key(id))
+            .collect();
+        for set in &mut self.sets {
+            let parents = references.iter().filter(|key| key.parent == set.table);
+            let columns: BTreeSet<ColumnId> = parents
+                .flat_map(|key| key.columns.iter().map(|pair| pair.parent))
+                .collect();
+            set.columns = columns.into_iter().collect();
+        }
+    }
+
+    /// Restores, then detaches, then deletes children first.
+    fn add_steps(&mut self) {
+        for (table, values) in self.rules.restore.clone() {
+            let set = self.set(Role::Owned, table);
+            self.steps.push(Step::Restore(Restore {
+                set,
+                values,
+                except: self.doomed(table),
+            }));
+        }
+        let mut detached: BTreeMap<TableId, Vec<Detachment>> = BTreeMap::new();
+        for id in self.reach.choices.keys().copied().collect::<Vec<_>>() {
+            let key = self.schema.foreign_key(id);
+            let Some(from) = self.doomed(key.parent) else {
+                continue;
+            };
+            let choice = self.choice(id);
+            if let Some(detachment) = self.detachment(id, from, choice.fate) {
+                detached.entry(key.child).or_default().push(detachment);
+            }
+            if choice.fate == Fate::Block {
+                self.checks.push(Check {
+                    foreign_key: id,
+                    from,
+                    except: self.doomed(key.child),
+                });
+            }
+            self.edges.push(Edge {
+                foreign_key: id,
+                choice,
+            });
+        }
+        for (table, references) in detached {
+            self.steps.push(Step::Detach(Detach {
+                table,
+                references,
+                except: self.doomed(table),
+            }));
+        }
+        self.add_deletes();
+    }
+
+    fn detachment(&self, id: ForeignKeyId, from: SetId, fate: Fate) -> Option<Detachment> {
+        let (columns, to) = match fate {
+            Fate::Detach => (self.schema.detachable(id), Cleared::Null),
+            Fate::RestoreDefault => {
+                let columns = self.schema.foreign_key(id).child_columns().collect();
+                (columns, Cleared::Default)
+            }
+            Fate::Delete | Fate::Block => return None,
+        };
+        Some(Detachment {
+            foreign_key: id,
+            from,
+            columns,
+            to,
+        })
+    }
+
+    /// Deletes in an order that every foreign key agrees with, mentions
+    /// included; what no order satisfies is deleted together.
+    fn add_deletes(&mut self) {
+        let tables: BTreeSet<TableId> = self
+            .ids
+            .keys()
+            .filter(|(role, _)| *role == Role::Doomed)
+            .map(|&(_, table)| table)
+            .collect();
+        let edges: Vec<(TableId, TableId)> = self
+            .schema
+            .foreign_keys()
+            .filter(|(_, key)| key.parent != key.child)
+            .map(|(_, key)| (key.parent, key.child))
+            .collect();
+        let mut groups = graph::groups(&tables, &edges);
+        groups.reverse();
+        for group in groups {
+            let sets = self.delete_order(&group);
+            let inside = self.inside(&group);
+            let cuts = inside.iter().filter_map(|&id| self.cut(id)).collect();
+            self.steps.push(Step::Delete(Delete {
+                sets,
+                cyclic: !inside.is_empty(),
+                cuts,
+            }));
+        }
+    }
+
+    /// The enforced foreign keys from a table of the group into the group.
+    fn inside(&self, group: &[TableId]) -> Vec<ForeignKeyId> {
+        self.schema
+            .foreign_keys()
+            .filter(|(_, key)| {
+                key.origin == Origin::Catalogue
+                    && group.contains(&key.parent)
+                    && group.contains(&key.child)
+            })
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Within a cycle, those first whose deletion a RESTRICT would refuse
+    /// later: its check never waits.
+    fn delete_order(&self, group: &[TableId]) -> Vec<SetId> {
+        let nodes: BTreeSet<TableId> = group.iter().copied().collect();
+        let restricting: Vec<(TableId, TableId)> = self
+            .inside(group)
+            .into_iter()
+            .map(|id| self.schema.foreign_key(id))
+            .filter(|key| key.on_delete == ReferentialAction::Restrict && key.parent != key.child)
+            .map(|key| (key.parent, key.child))
+            .collect();
+        let mut order: Vec<TableId> = graph::groups(&nodes, &restricting).concat();
+        order.reverse();
+        order.iter().filter_map(|&table| self.doomed(table)).collect()
+    }
+
+    /// The clearing of an optional reference inside a cycle whose check does
+    /// not wait for the others.
+    fn cut(&self, id: ForeignKeyId) -> Option<Detachment> {
+        let key = self.schema.foreign_key(id);
+        let columns = self.schema.detachable(id);
+        if key.on_delete != ReferentialAction::Restrict || columns.is_empty() {
+            return None;
+        }
+        Some(Detachment {
+            foreign_key: id,
+            from: self.doomed(key.parent)?,
+            columns,
+            to: Cleared::Null,
+        })
+    }
+
+    /// The sets in the order in which they can be found, parents first.
+    fn groups(&self) -> Vec<Group> {
+        let mut groups = Vec::new();
+        for role in [Role::Owned, Role::Doomed] {
+            let of_role = |id: SetId| self.sets[id.0].role == role;
+            let tables: BTreeSet<TableId> = self
+                .sets
+                .iter()
+                .filter(|set| set.role == role)
+                .map(|set| set.table)
+                .collect();
+            let mut edges = Vec::new();
+            for set in self.sets.iter().filter(|set| set.role == role) {
+                let parents = set.paths.iter().filter(|path| of_role(path.from));
+                edges.extend(parents.map(|path| (self.sets[path.from.0].table, set.table)));
+            }
+            for group in graph::groups(&tables, &edges) {
+                let recursive = edges
+                    .iter()
+                    .any(|(parent, child)| group.contains(parent) && group.contains(child));
+                let sets = group.iter().map(|&table| self.ids[&(role, table)]).collect();
+                groups.push(Group { sets, recursive });
+            }
+        }
+        groups
+    }
+
+    /// Which deleted rows others have a share in: every reference of theirs
+    /// to a row of the users' graph that stays. The scope's own root is not
+    /// shared by mentioning others.
+    fn shares(&self) -> Vec<Share> {
+        let mut shares = Vec::new();
+        for (index, set) in self.sets.iter().enumerate() {
+            if set.role != Role::Doomed || set.is_root {
+                continue;
+            }
+            let references: Vec<_> = self
+                .reach
+                .choices
+                .keys()
+                .map(|&id| (id, self.schema.foreign_key(id)))
+                .filter(|(_, key)| key.child == set.table && key.parent != set.table)
+                .map(|(id, key)| (id, self.in_scope(key.parent)))
+                .collect();
+            // One reference alone, by which all the rows were found, leads
+            // to no one else.
+            let only_the_way_in = matches!(
+                (references.as_slice(), set.paths.as_slice()),
+                ([(id, Some(from))], [path]) if *id == path.foreign_key && *from == path.from
+            );
+            if !references.is_empty() && !only_the_way_in {
+                shares.push(Share {
+                    set: SetId(index),
+                    references,
+                });
+            }
+        }
+        shares
+    }
+
+    fn finish(self, scope: Scope) -> Plan {
+        let groups = self.groups();
+        let shares = self.shares();
+        Plan {
+            model: Arc::clone(self.model),
+            scope,
+            sets: self.sets,
+            groups,
+            checks: self.checks,
+            shares,
+            steps: self.steps,
+            edges: self.edges,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What a reset will do, decided before anything is touched.
+//!
+//! A [`Plan`] is made by [`build`] from a schema, a policy and a scope, and
+//! from nothing else: the same input gives the same plan. It speaks of sets of
+//! rows and of steps that change them; how a database is told so is the
+//! dialect's to say.
+
+mod build;
+mod model;
+mod problem;
+mod reach;
+
+pub use build::{Error, build};
+pub use model::{LevelRules, Model, Users};
+pub use problem::Problem;
+pub use reach::{Ambiguity, Choice, Fate, Reach, reach};
+
+use std::sync::Arc;
+
+use crate::{
+    operation::Level,
+    policy::Value,
+    schema::{ColumnId, ForeignKeyId, Schema, TableId},
+};
+
+/// Which rows an operation starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// One user, found inside the transaction.
+    User(Level),
+}
+
+/// What a reset will do: row sets to find, checks to make, steps to take.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    model: Arc<Model>,
+    scope: Scope,
+    sets: Vec<RowSet>,
+    groups: Vec<Group>,
+    checks: Vec<Check>,
+    shares: Vec<Share>,
+    steps: Vec<Step>,
+    edges: Vec<Edge>,
+}
+
+/// A row set's place in its [`Plan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetId(usize);
+
+/// Rows of one table that belong to the scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowSet {
+    /// The table.
+    pub table: TableId,
+    /// What the rows are found for.
+    pub role: Role,
+    /// True for the set that the scope itself names.
+    pub is_root: bool,
+    /// The ways by which rows get into the set; their union counts.
+    pub paths: Vec<Path>,
+    /// The columns that other sets refer to, kept with each row.
+    pub columns: Vec<ColumnId>,
+}
+
+/// What the rows of a set are found for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// They belong to the scope and stay.
+    Owned,
+    /// They will be deleted.
+    Doomed,
+}
+
+/// A way into a row set: the rows whose foreign key refers into another set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// The foreign key; its child is the set's table.
+    pub foreign_key: ForeignKeyId,
+    /// The set of parents.
+    pub from: SetId,
+}
+
+/// Sets that are found together, because they lead into one another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The sets.
+    pub sets: Vec<SetId>,
+    /// True when one round of looking is not enough.
+    pub recursive: bool,
+}
+
+/// Rows that must not be there: they would stay behind and refer to rows that
+/// go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// The reference.
+    pub foreign_key: ForeignKeyId,
+    /// The rows that go.
+    pub from: SetId,
+    /// The rows of the referring table that go as well.
+    pub except: Option<SetId>,
+}
+
+/// Rows of a set that also refer to rows outside the scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The rows that go.
+    pub set: SetId,
+    /// Their references, each with the rows of its parent table that go.
+    pub references: Vec<(ForeignKeyId, Option<SetId>)>,
+}
+
+/// A change to one table, or to tables that can only be changed together.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Sets columns back in rows that stay.
+    Restore(Restore),
+    /// Clears references of rows that stay.
+    Detach(Detach),
+    /// Deletes rows.
+    Delete(Delete),
+}
+
+/// Sets columns back, in rows that have other values now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restore {
+    /// The rows.
+    pub set: SetId,
+    /// Columns and their values.
+    pub values: Vec<(ColumnId, Value)>,
+    /// Rows of the table that go, and need no restoring.
+    pub except: Option<SetId>,
+}
+
+/// Clears references to rows that go, in rows that stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detach {
+    /// The table of the referring rows.
+    pub table: TableId,
+    /// The references that are cleared.
+    pub references: Vec<Detachment>,
+    /// Rows of the table that go.
+    pub except: Option<SetId>,
+}
+
+/// One reference that is cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detachment {
+    /// The reference.
+    pub foreign_key: ForeignKeyId,
+    /// The parents that go.
+    pub from: SetId,
+    /// The columns that are set.
+    pub columns: Vec<ColumnId>,
+    /// What they are set to.
+    pub to: Cleared,
+}
+
+/// What a cleared reference is set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleared {
+    /// NULL.
+    Null,
+    /// The column's default.
+    Default,
+}
+
+/// Deletes row sets, children first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delete {
+    /// The sets in the order of their deletion.
+    pub sets: Vec<SetId>,
+    /// True when foreign keys lead from one of the sets into a later one, so
+    /// that their checks have to wait until all are deleted.
+    pub cyclic: bool,
+    /// Optional references inside the group whose check cannot wait; they are
+    /// cleared first.
+    pub cuts: Vec<Detachment>,
+}
+
+/// How the plan follows one reference, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The reference.
+    pub foreign_key: ForeignKeyId,
+    /// What happens to its rows and why.
+    pub choice: Choice,
+}
+
+impl Plan {
+    /// The model that the plan was made from.
+    #[must_use]
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The schema that the plan speaks of.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        self.model.schema()
+    }
+
+    /// Which rows it starts from.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The row sets, with their ids.
+    pub fn sets(&self) -> impl Iterator<Item = (SetId, &RowSet)> {
+        self.sets.iter().enumerate().map(|(i, set)| (SetId(i), set))
+    }
+
+    /// The row set of this id.
+    #[must_use]
+    pub fn set(&self, id: SetId) -> &RowSet {
+        &self.sets[id.0]
+    }
+
+    /// The order in which sets are found, parents first.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// What must not be there.
+    #[must_use]
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// What is reported as shared.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// The changes, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// How each reference is followed.
+    #[must_use]
+    pub fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// The tables that steps change, in plan order, each once.
+    #[must_use]
+    pub fn changed_tables(&self) -> Vec<TableId> {
+        let mut tables = Vec::new();
+        for step in &self.steps {
+            let changed: Vec<TableId> = match step {
+                Step::Restore(step) => vec![self.set(step.set).table],
+                Step::Detach(step) => vec![step.table],
+                Step::Delete(step) => step.sets.iter().map(|&id| self.set(id).table).collect(),
+            };
+            for table in changed {
+                if !tables.contains(&table) {
+                    tables.push(table);
+                }
+            }
+        }
+        tables
+    }
+
+    /// A step in words.
+    #[must_use]
+    pub fn title(&self, step: &Step) -> String {
+        let name = |table| &self.schema().table(table).name;
+        match step {
+            Step::Restore(step) => format!("restore {}", name(self.set(step.set).table)),
+            Step::Detach(step) => format!("detach {}", name(step.table)),
+            Step::Delete(step) => {
+                let tables: Vec<String> = step
+                    .sets
+                    .iter()
+                    .map(|&id| name(self.set(id).table).to_string())
+                    .collect();
+                format!("delete {}", tables.join(", "))
+            }
+        }
+    }
+}
+
+impl SetId {
+    /// The set's number in its plan.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0
+    }
+}

@@ -1,0 +1,172 @@
+//! The services: each method turns a message into an action, asks for leave,
+//! has the engine do it, and turns what came of it into a message.
+
+pub mod authn;
+mod convert;
+mod limits;
+mod status;
+
+pub use authn::Authenticator;
+pub use limits::{NormaliseErrors, panicked};
+
+use std::{sync::Arc, time::Instant};
+
+use tonic::{Request, Response, Status};
+
+use crate::{
+    access::{self, Grant, Principal},
+    engine::{Done, Engine, Finished},
+    error::{Error, Failure},
+    operation::Action,
+    proto::{
+        CreateTestUserRequest, CreateTestUserResponse, GetStatusRequest, GetStatusResponse,
+        ResetUserRequest, ResetUserResponse, StatisticsRequest, StatisticsResponse,
+        reset_service_server::ResetService,
+    },
+    target::Deadline,
+};
+
+/// The header that carries an operation's id in the initial metadata.
+const OPERATION_ID: &str = "resetd-operation-id";
+
+/// The reset service over one engine.
+#[derive(Debug, Clone)]
+pub struct Resets {
+    engine: Arc<Engine>,
+}
+
+/// What is known of a call besides its message.
+struct Call {
+    principal: Principal,
+    deadline: Deadline,
+    begun: Instant,
+}
+
+impl Resets {
+    /// The service over this engine.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Leave for an action, or a refusal that is recorded.
+    fn grant(&self, call: &Call, target: &str, action: Action) -> Result<Grant, Error> {
+        // An unknown target is told only to those who may use it.
+        let known = self.engine.served(target);
+        let admins = known.as_ref().ok().and_then(|served| served.target.policy().users.admins.as_ref());
+        let admin_types = admins.map_or(&[][..], |admins| &admins.values);
+        let name = known.as_ref().map_or(target, |served| served.target.name());
+        let granted = access::authorize(&call.principal, name, action, admin_types);
+        if let Err(denied) = &granted {
+            let actor = call.principal.subject.clone();
+            self.engine.refused(actor, status::denied_reason(denied), denied.to_string());
+        }
+        let grant = granted?;
+        known?;
+        Ok(grant)
+    }
+
+    async fn change(
+        &self,
+        call: &Call,
+        target: &str,
+        action: Result<Action, Error>,
+    ) -> Result<Finished<Done>, Status> {
+        let early = |error| status::failure(&call.failed(error));
+        let action = action.map_err(early)?;
+        let grant = self.grant(call, target, action).map_err(early)?;
+        let done = self.engine.run(grant, call.deadline).await;
+        done.map_err(|failure| status::failure(&failure))
+    }
+}
+
+impl Call {
+    fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        let begun = Instant::now();
+        let principal = request.extensions().get::<Principal>().cloned();
+        Ok(Self {
+            principal: principal.ok_or_else(status::unauthenticated)?,
+            deadline: limits::deadline(request.metadata(), begun),
+            begun,
+        })
+    }
+
+    fn failed(&self, error: Error) -> Failure {
+        Failure {
+            error,
+            operation: None,
+            took: self.begun.elapsed(),
+        }
+    }
+}
+
+/// A reply with the operation's id in its initial metadata.
+fn reply<T>(operation: crate::operation::OperationId, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    if let Ok(value) = operation.to_string().parse() {
+        response.metadata_mut().insert(OPERATION_ID, value);
+    }
+    response
+}
+
+#[tonic::async_trait]
+impl ResetService for Resets {
+    async fn get_status(
+        &self,
+        request: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        let call = Call::of(&request)?;
+        let early = |error| status::failure(&call.failed(error));
+        let target = request.into_inner().target;
+        let grant = self.grant(&call, &target, Action::GetStatus).map_err(early)?;
+        let observed = self.engine.status(&grant).await.map_err(early)?;
+        let served = self.engine.served(grant.target()).map_err(early)?;
+        let took = call.begun.elapsed();
+        Ok(Response::new(convert::status(observed, served, took)))
+    }
+
+    async fn statistics(
+        &self,
+        request: Request<StatisticsRequest>,
+    ) -> Result<Response<StatisticsResponse>, Status> {
+        let call = Call::of(&request)?;
+        let early = |error| status::failure(&call.failed(error));
+        let message = request.into_inner();
+        let page = convert::page(&message).map_err(early)?;
+        let what = convert::statistics(&message);
+        let action = Action::Statistics(what.clone());
+        let grant = self.grant(&call, &message.target, action).map_err(early)?;
+        let report = self.engine.statistics(&grant, &what).await.map_err(early)?;
+        let took = call.begun.elapsed();
+        Ok(Response::new(convert::report(report, &page, took)))
+    }
+
+    async fn reset_user(
+        &self,
+        request: Request<ResetUserRequest>,
+    ) -> Result<Response<ResetUserResponse>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let finished = self.change(&call, &target, convert::reset_user(message)).await?;
+        let result = convert::result(&finished).ok_or_else(status::invariant)?;
+        Ok(reply(
+            finished.operation,
+            ResetUserResponse {
+                result: Some(result),
+            },
+        ))
+    }
+
+    async fn create_test_user(
+        &self,
+        request: Request<CreateTestUserRequest>,
+    ) -> Result<Response<CreateTestUserResponse>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let finished = self.change(&call, &target, convert::create_user(message)).await?;
+        let response = convert::created(&finished).ok_or_else(status::invariant)?;
+        Ok(reply(finished.operation, response))
+    }
+}

@@ -1,0 +1,250 @@
+//! Builds a server from its configuration and runs it until it is told to
+//! stop.
+
+use std::{future::Future, net::SocketAddr, path::Path};
+
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    address::{Address, Engine as Product},
+    config::{Config, Reflection, TargetConfig},
+    engine::{Engine, Served},
+    guard::{self, DomainError, Setting, TestDomains},
+    journal::{self, Journal},
+    proto::{self, reset_service_server::ResetServiceServer},
+    rpc::{Authenticator, NormaliseErrors, Resets, panicked},
+    target::{self, Credentials, Target},
+};
+
+/// Concurrent streams on one connection; unlimited by default.
+const STREAMS: u32 = 200;
+/// Bytes of headers of one request; 16 MiB by default.
+const HEADER_BYTES: u32 = 16 * 1024;
+
+/// Why a server does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// A target's policy does not fit its database.
+    #[error(transparent)]
+    Policy(target::Error),
+    /// A test domain of a policy is none.
+    #[error("the policy of target {target} lists test domain {source}")]
+    Domain {
+        /// The target.
+        target: String,
+        /// What is wrong with it.
+        source: DomainError,
+    },
+    /// The database's product is not served.
+    #[error("target {target} is {product}, which this version does not serve")]
+    Product {
+        /// The target.
+        target: String,
+        /// The product.
+        product: &'static str,
+    },
+    /// There is nobody who could call.
+    #[error("no tokens are configured: add [[tokens]], `resetd token new` makes one")]
+    NoTokens,
+    /// The port cannot be used.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The transport failed.
+    #[error("the server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The descriptors cannot be served.
+    #[error("reflection cannot be served: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Takes the port.
+///
+/// # Errors
+///
+/// When it is taken or may not be used.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })
+}
+
+/// Serves on `listener` until `shutdown` completes, then lets running
+/// operations end. `ready` is called when calls are answered.
+///
+/// # Errors
+///
+/// When the configuration is wrong or the transport fails.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(),
+) -> Result<(), Error> {
+    if config.tokens.is_empty() {
+        return Err(Error::NoTokens);
+    }
+    let engine = engine(&config).await?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    set_health(&health, ServingStatus::Serving).await;
+
+    let authenticator = Authenticator::new(config.tokens.clone(), engine.clone());
+    let resets = ResetServiceServer::with_interceptor(Resets::new(engine.clone()), authenticator);
+    let mut router = Server::builder()
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(NormaliseErrors)
+        .add_service(resets)
+        .add_service(health_service);
+    if config.reflection == Reflection::Open {
+        router = router
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+    }
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = router.serve_with_incoming_shutdown(incoming, async move {
+        // A dropped sender stops the server as well.
+        drop(stopped.await);
+    });
+    let mut serving = tokio::spawn(serving);
+    ready();
+    tokio::select! {
+        () = shutdown => {}
+        ended = &mut serving => return finished(ended),
+    }
+
+    set_health(&health, ServingStatus::NotServing).await;
+    engine.drain();
+    drop(stop);
+    if !engine.finish(config.drain).await {
+        tracing::error!("operations were still running after {:?}", config.drain);
+    }
+    // A stream that never ends, such as a health watch, keeps a connection
+    // open for ever; by now nobody needs an answer any more.
+    match tokio::time::timeout(config.drain, &mut serving).await {
+        Ok(ended) => finished(ended),
+        Err(_) => {
+            serving.abort();
+            Ok(())
+        }
+    }
+}
+
+type Ended = Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>;
+
+fn finished(ended: Ended) -> Result<(), Error> {
+    match ended {
+        Ok(result) => Ok(result?),
+        Err(panic) => {
+            tracing::error!(%panic, "the transport's task ended");
+            Ok(())
+        }
+    }
+}
+
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    health.set_service_status("", status).await;
+    health.set_service_status("resetd.v1.ResetService", status).await;
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Opens the journal and the targets. A policy that does not fit stops the
+/// server; a database that cannot be reached makes its target unavailable
+/// until it can.
+async fn engine(config: &Config) -> Result<std::sync::Arc<Engine>, Error> {
+    let mut targets = Vec::new();
+    for target in &config.targets {
+        let served = serve(target)?;
+        verify(&served.target).await?;
+        targets.push(served);
+    }
+    let journal = Journal::open(&config.journal).await?;
+    let engine = Engine::new(targets, journal);
+    if let Ok(unfinished) = engine.unfinished().await {
+        for operation in unfinished {
+            tracing::warn!(%operation, "an earlier server did not record the end of this operation");
+        }
+    }
+    Ok(engine)
+}
+
+async fn verify(target: &Target) -> Result<(), Error> {
+    if let Err(refused) = guard::precheck(target.setting(), crate::engine::now()) {
+        tracing::warn!(target = target.name(), %refused, "target is not connected to");
+        return Ok(());
+    }
+    match target.model().await {
+        Ok(_) => Ok(()),
+        Err(error @ target::Error::Policy { .. }) => Err(Error::Policy(error)),
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(target = target.name(), %error, source, "target is unavailable for now");
+            Ok(())
+        }
+    }
+}
+
+/// A target as it is served.
+///
+/// # Errors
+///
+/// When its product is not served or its policy's test domains are none.
+pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
+    let domains = TestDomains::new(&config.policy.users.test_domains).map_err(|source| {
+        Error::Domain {
+            target: config.name.clone(),
+            source,
+        }
+    })?;
+    let setting = Setting {
+        target: config.name.clone(),
+        environment: config.environment.clone(),
+        extra_environments: config.extra_environments.clone(),
+        variables: config.variables.clone(),
+        host: config.address.host().map(str::to_owned),
+        database: config.address.database().to_owned(),
+        names: config.names.clone(),
+    };
+    let credentials = credentials(&config.name, &config.address)?;
+    Ok(Served {
+        target: Target::new(setting, config.policy.clone(), credentials),
+        domains,
+        limits: config.limits,
+    })
+}
+
+fn credentials(target: &str, address: &Address) -> Result<Credentials, Error> {
+    let refused = |product| {
+        Err(Error::Product {
+            target: target.to_owned(),
+            product,
+        })
+    };
+    match address.engine() {
+        Product::Sqlite => Ok(Credentials::Sqlite {
+            path: Path::new(address.database()).to_owned(),
+            create: false,
+        }),
+        Product::Postgres => refused("PostgreSQL"),
+        Product::MySql => refused("MySQL"),
+    }
+}

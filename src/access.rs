@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::operation::Action;
 
 /// What a caller may do at most. Each role may do what those before it may.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// May look.

@@ -165,7 +165,10 @@ impl Demo {
             "database": self.database,
             "tokens": tokens,
         });
-        let (draft, path) = (self.folder.join("demo.json.new"), self.folder.join("demo.json"));
+        let (draft, path) = (
+            self.folder.join("demo.json.new"),
+            self.folder.join("demo.json"),
+        );
         token::write_private(&draft, &format!("{text:#}\n"))
             .and_then(|()| fs::rename(&draft, &path))
             .map_err(|source| Error::Folder { path, source })
@@ -178,7 +181,10 @@ impl Demo {
     /// When the folder of this process is gone.
     pub fn greet(&self, address: SocketAddr) -> io::Result<()> {
         println!("resetd demo: a marketplace of 300 users in 34 tables, on {address}");
-        println!("database {}, made anew at each start\n", self.database.display());
+        println!(
+            "database {}, made anew at each start\n",
+            self.database.display()
+        );
         println!("A token for each role:");
         for (role, secret) in &self.secrets {
             println!("  {:<9} {secret}", role.to_string());
@@ -189,9 +195,15 @@ impl Demo {
         let commands = [
             ("May it be reset?", "status".to_owned()),
             ("What is in it?", "stats".to_owned()),
-            ("What would a reset of one user do?", format!("user {SHOWN_USER} --dry-run")),
+            (
+                "What would a reset of one user do?",
+                format!("user {SHOWN_USER} --dry-run"),
+            ),
             ("Reset that user:", format!("user {SHOWN_USER}")),
-            ("Create the user again:", format!("create-user {SHOWN_USER}")),
+            (
+                "Create the user again:",
+                format!("create-user {SHOWN_USER}"),
+            ),
         ];
         for (why, command) in commands {
             println!("  # {why}");
@@ -200,7 +212,10 @@ impl Demo {
         println!("  # The same from any language, here with grpcurl:");
         let calls = [
             ("Statistics", "{}".to_owned()),
-            ("ResetUser", format!("{{\"email\": \"{SHOWN_USER}\", \"validate_only\": true}}")),
+            (
+                "ResetUser",
+                format!("{{\"email\": \"{SHOWN_USER}\", \"validate_only\": true}}"),
+            ),
         ];
         for (method, message) in calls {
             println!(

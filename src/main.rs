@@ -54,10 +54,20 @@ struct ConfigArguments {
     #[arg(long, env = "RESETD_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// The policy, when there is no configuration file.
-    #[arg(long, env = "RESETD_POLICY", default_value = "policy.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "RESETD_POLICY",
+        default_value = "policy.toml",
+        value_name = "FILE"
+    )]
     policy: PathBuf,
     /// The folder of journal and tokens, when there is no configuration file.
-    #[arg(long, env = "RESETD_DATA", default_value = ".resetd", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "RESETD_DATA",
+        default_value = ".resetd",
+        value_name = "DIR"
+    )]
     data: PathBuf,
 }
 
@@ -151,7 +161,11 @@ impl ConfigArguments {
         let variables = variables()?;
         match &self.config {
             Some(path) => Ok(Config::from_file(path, &variables)?),
-            None => Ok(Config::from_environment(&variables, &self.policy, &self.data)?),
+            None => Ok(Config::from_environment(
+                &variables,
+                &self.policy,
+                &self.data,
+            )?),
         }
     }
 }

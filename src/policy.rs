@@ -302,7 +302,12 @@ mod tests {
         assert_eq!(users["b"], Value::Null);
         assert_eq!(users["c"], Value::Now);
         assert_eq!(users["d"], Value::Text("x".into()));
-        for wrong in ["{ null = false }", "{}", "[1]", "{ now = true, null = true }"] {
+        for wrong in [
+            "{ null = false }",
+            "{}",
+            "[1]",
+            "{ now = true, null = true }",
+        ] {
             let text = format!("{SMALL}\n[levels.user_data.restore.users]\na = {wrong}");
             assert!(Policy::parse(&text).is_err(), "{wrong}");
         }

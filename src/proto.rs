@@ -4,6 +4,7 @@
     missing_docs,
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     reason = "generated code: its documentation is the proto's"
 )]
 

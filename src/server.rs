@@ -157,7 +157,9 @@ fn finished(ended: Ended) -> Result<(), Error> {
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
     health.set_service_status("", status).await;
-    health.set_service_status("resetd.v1.ResetService", status).await;
+    health
+        .set_service_status("resetd.v1.ResetService", status)
+        .await;
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -209,12 +211,11 @@ async fn verify(target: &Target) -> Result<(), Error> {
 ///
 /// When its product is not served or its policy's test domains are none.
 pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
-    let domains = TestDomains::new(&config.policy.users.test_domains).map_err(|source| {
-        Error::Domain {
+    let domains =
+        TestDomains::new(&config.policy.users.test_domains).map_err(|source| Error::Domain {
             target: config.name.clone(),
             source,
-        }
-    })?;
+        })?;
     let setting = Setting {
         target: config.name.clone(),
         environment: config.environment.clone(),

@@ -80,14 +80,18 @@ pub fn kept(folder: &Path) -> Result<Vec<Token>, Error> {
             for role in Role::ALL {
                 secrets.insert(role, secret()?);
             }
-            let text = serde_json::to_string_pretty(&secrets).map_err(|error| failed(error.into()))?;
+            let text =
+                serde_json::to_string_pretty(&secrets).map_err(|error| failed(error.into()))?;
             write_private(&path, &format!("{text}\n")).map_err(failed)?;
             secrets
         }
         Err(error) => return Err(failed(error)),
     };
     eprintln!("a token for each role is in {}", path.display());
-    Ok(secrets.iter().map(|(&role, secret)| of_role("local", role, secret)).collect())
+    Ok(secrets
+        .iter()
+        .map(|(&role, secret)| of_role("local", role, secret))
+        .collect())
 }
 
 /// A token of a role, for every target.

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Config, Error, LISTEN, MAX_ROWS, Reflection, TargetConfig, Variables, parse_address, read, read_policy};
+use super::{
+    Config, Error, LISTEN, MAX_ROWS, Reflection, TargetConfig, Variables, parse_address, read,
+    read_policy,
+};
 use crate::{
     access::{Principal, Role, Token},
     guard::{Limits, NameRules, environment},
@@ -78,12 +81,17 @@ pub(super) fn load(path: &Path, variables: &Variables) -> Result<Config, Error> 
     environment::check_extra_allowed(&file.environments)
         .map_err(|denied| Error::Setting(format!("environments: {denied}; {}", denied.fix)))?;
     if file.targets.is_empty() {
-        return Err(Error::Setting("the configuration names no [[targets]]".into()));
+        return Err(Error::Setting(
+            "the configuration names no [[targets]]".into(),
+        ));
     }
     let mut names = BTreeSet::new();
     for target in &file.targets {
         if !names.insert(&target.name) {
-            return Err(Error::Setting(format!("two targets are named {}", target.name)));
+            return Err(Error::Setting(format!(
+                "two targets are named {}",
+                target.name
+            )));
         }
     }
     let targets = file
@@ -97,7 +105,11 @@ pub(super) fn load(path: &Path, variables: &Variables) -> Result<Config, Error> 
         reflection: file.reflection,
         drain: Duration::from_secs(file.drain_seconds.unwrap_or(10)),
         targets,
-        tokens: file.tokens.iter().map(TokenFile::resolve).collect::<Result<_, _>>()?,
+        tokens: file
+            .tokens
+            .iter()
+            .map(TokenFile::resolve)
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -112,7 +124,9 @@ impl TargetFile {
         let url = match (&self.url, &self.url_env) {
             (Some(url), None) => url.as_str(),
             (None, Some(variable)) => variables.get(variable).ok_or_else(|| {
-                Error::Setting(format!("target {name} takes its url from {variable}, which is not set"))
+                Error::Setting(format!(
+                    "target {name} takes its url from {variable}, which is not set"
+                ))
             })?,
             _ => {
                 return Err(Error::Setting(format!(

@@ -149,11 +149,14 @@ impl Config {
         data: &Path,
     ) -> Result<Self, Error> {
         let needed = |name: &str| {
-            variables.get(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-                Error::Setting(format!(
-                    "{name} is not set: set it here or in .env, or give --config FILE"
-                ))
-            })
+            variables
+                .get(name)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| {
+                    Error::Setting(format!(
+                        "{name} is not set: set it here or in .env, or give --config FILE"
+                    ))
+                })
         };
         let environment = needed("ENVIRONMENT")?;
         let url = needed("DATABASE_URL")?;
@@ -173,7 +176,9 @@ impl Config {
         let listen = match variables.get("RESETD_LISTEN") {
             None => LISTEN,
             Some(text) => text.parse().map_err(|_| {
-                Error::Setting(format!("RESETD_LISTEN is {text}, not an address such as {LISTEN}"))
+                Error::Setting(format!(
+                    "RESETD_LISTEN is {text}, not an address such as {LISTEN}"
+                ))
             })?,
         };
         Ok(Self {
@@ -192,16 +197,26 @@ impl Config {
     ///
     /// When there is none, or several and no name.
     pub fn target(&self, name: Option<&str>) -> Result<&TargetConfig, Error> {
-        let known: Vec<&str> = self.targets.iter().map(|target| target.name.as_str()).collect();
+        let known: Vec<&str> = self
+            .targets
+            .iter()
+            .map(|target| target.name.as_str())
+            .collect();
         match (name, self.targets.as_slice()) {
             (None, [only]) => Ok(only),
             (None, _) => Err(Error::Setting(format!(
                 "there are several targets, choose one with --target: {}",
                 known.join(", ")
             ))),
-            (Some(name), all) => all.iter().find(|target| target.name == name).ok_or_else(|| {
-                Error::Setting(format!("there is no target {name}, only {}", known.join(", ")))
-            }),
+            (Some(name), all) => all
+                .iter()
+                .find(|target| target.name == name)
+                .ok_or_else(|| {
+                    Error::Setting(format!(
+                        "there is no target {name}, only {}",
+                        known.join(", ")
+                    ))
+                }),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Raw {
     /// not exist, which SQLite allows, ties nothing and is left out.
     #[must_use]
     pub fn into_schema(self) -> Schema {
-        let mut tables: Vec<Table> = self.tables.iter().map(|row| table(row)).collect();
+        let mut tables: Vec<Table> = self.tables.iter().map(table).collect();
         let places: BTreeMap<TableName, usize> = tables
             .iter()
             .enumerate()
@@ -80,12 +80,11 @@ impl Raw {
                 unique: true,
             });
         }
-        for (index, table) in indexes(&self.indexes) {
-            if let Some(&place) = places.get(&table)
-                && let Some(columns) = columns_named(&tables[place], &index.0)
-                && !columns.is_empty()
+        for index in indexes(&self.indexes) {
+            if let Some(&place) = places.get(&index.table)
+                && let Some(columns) = columns_named(&tables[place], &index.columns)
             {
-                let unique = index.1;
+                let unique = index.unique;
                 tables[place].indexes.push(Index { columns, unique });
             }
         }
@@ -138,18 +137,25 @@ fn column(row: &Row) -> Column {
     }
 }
 
-/// The indexes as (columns, unique) with their tables, in the order of their
-/// names. One over an expression has a column without a name and is left out
-/// by whoever looks the names up.
-fn indexes(rows: &[Row]) -> Vec<((Vec<Option<String>>, bool), TableName)> {
-    let mut found: BTreeMap<(TableName, String), (Vec<Option<String>>, bool)> = BTreeMap::new();
+/// An index as the catalogue names it.
+#[derive(Default)]
+struct Named {
+    table: TableName,
+    /// One over an expression has a column without a name.
+    columns: Vec<Option<String>>,
+    unique: bool,
+}
+
+/// The indexes, in the order of their tables and names.
+fn indexes(rows: &[Row]) -> Vec<Named> {
+    let mut found: BTreeMap<(TableName, String), Named> = BTreeMap::new();
     for row in rows {
         let entry = found.entry((name(row), text(row, 2))).or_default();
-        entry.0.push(optional(row, 3));
-        entry.1 = flag(row, 4);
+        entry.table = name(row);
+        entry.columns.push(optional(row, 3));
+        entry.unique = flag(row, 4);
     }
-    let named = found.into_iter();
-    named.map(|((table, _), index)| (index, table)).collect()
+    found.into_values().collect()
 }
 
 fn columns_named(table: &Table, names: &[Option<String>]) -> Option<Vec<ColumnId>> {
@@ -187,7 +193,10 @@ fn foreign_keys(
 ) -> Vec<ForeignKey> {
     let mut grouped: BTreeMap<(TableName, String), Vec<&Row>> = BTreeMap::new();
     for row in rows {
-        grouped.entry((name(row), text(row, 2))).or_default().push(row);
+        grouped
+            .entry((name(row), text(row, 2)))
+            .or_default()
+            .push(row);
     }
     grouped
         .into_iter()

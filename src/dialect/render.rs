@@ -71,7 +71,13 @@ impl<'a> Renderer<'a> {
                 Vec::new()
             }
         };
-        keys.extend(set.columns.iter().filter(|column| !keys.contains(column)).copied().collect::<Vec<_>>());
+        keys.extend(
+            set.columns
+                .iter()
+                .filter(|column| !keys.contains(column))
+                .copied()
+                .collect::<Vec<_>>(),
+        );
         columns.extend(keys.iter().map(|&key| {
             (
                 format!("c{}", key.0),
@@ -142,7 +148,10 @@ impl<'a> Renderer<'a> {
             .map(|(name, _, kind)| (name, kind))
             .collect();
         columns.push(("round".to_owned(), "INTEGER".to_owned()));
-        Statement::plain(self.dialect.create_temporary(&Self::set_name(set), &columns))
+        Statement::plain(
+            self.dialect
+                .create_temporary(&Self::set_name(set), &columns),
+        )
     }
 
     /// Finds the root set's one row by its key.
@@ -198,7 +207,9 @@ impl<'a> Renderer<'a> {
         let table = self.table(self.plan.set(set).table);
         let searches: Vec<String> = conditions
             .iter()
-            .map(|condition| format!("SELECT {values}, {round} FROM {table} AS {ROW} WHERE {condition}"))
+            .map(|condition| {
+                format!("SELECT {values}, {round} FROM {table} AS {ROW} WHERE {condition}")
+            })
             .collect();
         format!(
             "INSERT INTO {} ({names}, round) {}",
@@ -298,7 +309,11 @@ impl<'a> Renderer<'a> {
         let live = self.live(step);
         let rows = self.referring(step.table, &live)?;
         let only = self.outside(step.except);
-        Some(Statement::plain(self.clear(step.table, &live, &format!("{rows}{only}"))))
+        Some(Statement::plain(self.clear(
+            step.table,
+            &live,
+            &format!("{rows}{only}"),
+        )))
     }
 
     /// Counts the rows that a restore and a detach both change, as long as
@@ -320,12 +335,18 @@ impl<'a> Renderer<'a> {
             return None;
         }
         let table = self.schema().foreign_key(cut.foreign_key).child;
-        Some(Statement::plain(self.clear(table, &[cut], &self.is_in(rows))))
+        Some(Statement::plain(self.clear(
+            table,
+            &[cut],
+            &self.is_in(rows),
+        )))
     }
 
     fn live<'s>(&self, step: &'s Detach) -> Vec<&'s Detachment> {
         let references = step.references.iter();
-        references.filter(|reference| !self.is_empty(reference.from)).collect()
+        references
+            .filter(|reference| !self.is_empty(reference.from))
+            .collect()
     }
 
     /// The rows of a table that have any of these references.
@@ -341,7 +362,10 @@ impl<'a> Renderer<'a> {
                     .iter()
                     .map(|condition| {
                         let columns = locator.join(", ");
-                        format!("SELECT {columns} FROM {} AS {ROW} WHERE {condition}", self.table(id))
+                        format!(
+                            "SELECT {columns} FROM {} AS {ROW} WHERE {condition}",
+                            self.table(id)
+                        )
                     })
                     .collect();
                 let locator = tuple(locator.into_iter());

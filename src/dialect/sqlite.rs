@@ -95,7 +95,9 @@ impl Dialect for Sqlite {
     fn text(&self, column: &Column, sql: &str) -> String {
         match affinity(&column.type_name) {
             Affinity::Blob => {
-                format!("CASE typeof({sql}) WHEN 'blob' THEN hex({sql}) ELSE CAST({sql} AS TEXT) END")
+                format!(
+                    "CASE typeof({sql}) WHEN 'blob' THEN hex({sql}) ELSE CAST({sql} AS TEXT) END"
+                )
             }
             _ => format!("CAST({sql} AS TEXT)"),
         }

@@ -97,19 +97,31 @@ async fn columns(
     for (name, value) in attributes(create, table, &action.attributes)? {
         set(name, value);
     }
-    set(&model.policy().users.email, Value::Text(action.email.clone()));
+    set(
+        &model.policy().users.email,
+        Value::Text(action.email.clone()),
+    );
     if let Some(user_type) = &action.user_type {
         let column = model.policy().users.user_type.as_deref().ok_or_else(|| {
-            field("user_type", "the policy of this target names no user type".into())
+            field(
+                "user_type",
+                "the policy of this target names no user type".into(),
+            )
         })?;
         set(column, Value::Text(user_type.clone()));
     }
     let mut secret = Vec::new();
     if let Some(password) = &create.password {
-        set(&password.column, hash(password, action.password.clone()).await?);
+        set(
+            &password.column,
+            hash(password, action.password.clone()).await?,
+        );
         secret.extend(table.find(&password.column));
     } else if action.password.is_some() {
-        return Err(field("password", "the policy of this target stores no password".into()));
+        return Err(field(
+            "password",
+            "the policy of this target stores no password".into(),
+        ));
     }
     if create.key == Some(KeyMaker::Uuid4) {
         values.insert(users.key, Value::Text(Uuid::new_v4().to_string()));
@@ -146,7 +158,10 @@ fn attributes<'a>(
 /// Hashes a password as the application does, off the runtime's threads.
 async fn hash(rule: &Password, asked: Option<String>) -> Result<Value, Error> {
     let password = asked.or_else(|| rule.default.clone()).ok_or_else(|| {
-        field("password", "a password is needed: the policy has no default".into())
+        field(
+            "password",
+            "a password is needed: the policy has no default".into(),
+        )
     })?;
     if password.is_empty() || password.len() > PASSWORD_BYTES || password.contains('\0') {
         return Err(field(

@@ -138,7 +138,10 @@ impl Engine {
             ("", Some(only), None) => Ok(only),
             ("", _, _) => Err(Error::Field {
                 field: "target",
-                problem: format!("this server has several targets, name one of {}", self.known()),
+                problem: format!(
+                    "this server has several targets, name one of {}",
+                    self.known()
+                ),
             }),
             _ => self.targets.get(name).ok_or_else(|| Error::TargetNotFound {
                 name: name.to_owned(),
@@ -177,7 +180,9 @@ impl Engine {
             });
         }
         let operation = OperationId::from(Uuid::now_v7());
-        let task = self.running.spawn(Arc::clone(self).conduct(operation, grant, deadline, begun));
+        let task = self
+            .running
+            .spawn(Arc::clone(self).conduct(operation, grant, deadline, begun));
         task.await.unwrap_or_else(|_| {
             Err(Failure {
                 error: Error::Invariant,
@@ -203,7 +208,12 @@ impl Engine {
             took: begun.elapsed(),
         };
         let served = Arc::clone(self.served(grant.target()).map_err(fail)?);
-        let environment = served.target.setting().environment.clone().unwrap_or_default();
+        let environment = served
+            .target
+            .setting()
+            .environment
+            .clone()
+            .unwrap_or_default();
         let context = Context {
             operation,
             served,
@@ -287,7 +297,9 @@ impl Engine {
     /// Waits until every running operation has ended, then closes the
     /// connections. True when all of them ended within `patience`.
     pub async fn finish(&self, patience: Duration) -> bool {
-        let ended = tokio::time::timeout(patience, self.running.wait()).await.is_ok();
+        let ended = tokio::time::timeout(patience, self.running.wait())
+            .await
+            .is_ok();
         if ended {
             for served in self.targets.values() {
                 served.target.close().await;
@@ -339,10 +351,11 @@ fn outcome(done: &Done) -> Outcome<'_> {
     }
 }
 
-/// Logs a failure once, with the driver's words, which callers never see.
+/// Logs a failure once, with the driver's words, which callers never see. Our
+/// own words can name a user, so they are for the caller and the journal only.
 fn report(operation: OperationId, error: &Error) {
     let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::warn!(%operation, %error, source, "operation failed");
+    tracing::warn!(%operation, reason = reason(error), source, "operation failed");
 }
 
 /// What went wrong in one word, for the journal.

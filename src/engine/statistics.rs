@@ -2,12 +2,7 @@
 
 use super::Engine;
 use crate::{
-    access::Grant,
-    error::Error,
-    operation::Statistics,
-    plan::Model,
-    schema::Origin,
-    target::Sizes,
+    access::Grant, error::Error, operation::Statistics, plan::Model, schema::Origin, target::Sizes,
 };
 
 /// A target's statistics.
@@ -47,7 +42,12 @@ impl Engine {
         Ok(Report {
             sizes,
             unindexed,
-            environment: served.target.setting().environment.clone().unwrap_or_default(),
+            environment: served
+                .target
+                .setting()
+                .environment
+                .clone()
+                .unwrap_or_default(),
         })
     }
 }
@@ -67,6 +67,10 @@ fn advise(model: &Model, sizes: &Sizes, target: &crate::target::Target) -> Vec<A
             statement: target.index_statement(schema, id),
         })
         .collect();
-    advice.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.reference.cmp(&b.reference)));
+    advice.sort_by(|a, b| {
+        b.rows
+            .cmp(&a.rows)
+            .then_with(|| a.reference.cmp(&b.reference))
+    });
     advice
 }

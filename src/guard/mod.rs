@@ -263,7 +263,10 @@ fn identity(setting: &Setting, seen: &Seen) -> Option<Refusal> {
 /// The database itself must say that it may be reset.
 fn marker(setting: &Setting, seen: &Seen, now: Timestamp) -> Option<Refusal> {
     let database = seen.database.as_str();
-    let arm = format!("resetd arm --target {} --database {database}", setting.target);
+    let arm = format!(
+        "resetd arm --target {} --database {database}",
+        setting.target
+    );
     let refuse = |reason, message: String, observed: Vec<(String, String)>| {
         Some(Refusal {
             layer: Layer::Marker,
@@ -278,14 +281,22 @@ fn marker(setting: &Setting, seen: &Seen, now: Timestamp) -> Option<Refusal> {
         [] => {
             let message =
                 format!("database {database} is not armed: nothing says that it may be reset");
-            return refuse(Reason::TargetNotArmed, message, pairs([("database", database)]));
+            return refuse(
+                Reason::TargetNotArmed,
+                message,
+                pairs([("database", database)]),
+            );
         }
         many => {
             let message = format!(
                 "database {database} has {} markers where one is expected",
                 many.len()
             );
-            return refuse(Reason::TargetNotArmed, message, pairs([("database", database)]));
+            return refuse(
+                Reason::TargetNotArmed,
+                message,
+                pairs([("database", database)]),
+            );
         }
     };
     if marker.protected {
@@ -324,7 +335,9 @@ fn marker(setting: &Setting, seen: &Seen, now: Timestamp) -> Option<Refusal> {
 }
 
 fn pairs<const N: usize>(items: [(&str, &str); N]) -> Vec<(String, String)> {
-    items.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec()
+    items
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .to_vec()
 }
 
 impl<T> Cleared<T> {
@@ -373,8 +386,7 @@ impl Limits {
                 "the operation would change {rows} rows, more than the {} that it may",
                 self.max_rows
             ),
-            fix: "raise limits.max_rows of the target, if so many rows are really meant"
-                .to_owned(),
+            fix: "raise limits.max_rows of the target, if so many rows are really meant".to_owned(),
             observed: vec![
                 ("rows".to_owned(), rows.to_string()),
                 ("max_rows".to_owned(), self.max_rows.to_string()),

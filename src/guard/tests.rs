@@ -127,8 +127,14 @@ fn protected_users_stay_even_when_forced() {
         email: Some(email.into()),
     };
     let refusal = |user| rule.check(&user).map_err(|refusal| refusal.reason);
-    assert_eq!(refusal(user("1", "boss@test.com")), Err(Reason::ProtectedUser));
-    assert_eq!(refusal(user("7", "me@test.com")), Err(Reason::ProtectedUser));
+    assert_eq!(
+        refusal(user("1", "boss@test.com")),
+        Err(Reason::ProtectedUser)
+    );
+    assert_eq!(
+        refusal(user("7", "me@test.com")),
+        Err(Reason::ProtectedUser)
+    );
     assert_eq!(refusal(user("2", "ceo@corporation.com")), Ok(()));
     let unforced = UserRule {
         force: false,

@@ -5,7 +5,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use sqlx::{
     Row as _,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    },
 };
 
 use super::Error;
@@ -129,9 +131,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let store = Store::open(&path).await.unwrap();
-        store.append(operation(1), "intent", now(), "{}").await.unwrap();
-        store.append(operation(2), "intent", now(), "{}").await.unwrap();
-        store.append(operation(1), "outcome", now(), "{}").await.unwrap();
+        store
+            .append(operation(1), "intent", now(), "{}")
+            .await
+            .unwrap();
+        store
+            .append(operation(2), "intent", now(), "{}")
+            .await
+            .unwrap();
+        store
+            .append(operation(1), "outcome", now(), "{}")
+            .await
+            .unwrap();
         let again = store.append(operation(1), "outcome", now(), "{}").await;
         assert!(matches!(again, Err(Error::Write(_))), "{again:?}");
         assert_eq!(store.unfinished().await.unwrap(), [operation(2)]);
@@ -149,7 +160,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let store = Store::open(&path).await.unwrap();
-        sqlx::raw_sql("PRAGMA user_version = 2").execute(&store.pool).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 2")
+            .execute(&store.pool)
+            .await
+            .unwrap();
         store.close().await;
         let error = Store::open(&path).await.unwrap_err();
         assert!(matches!(error, Error::Newer { found: 2, .. }), "{error:?}");

@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path, Plan, Reach,
-    Restore, Role, RowSet, Scope, SetId, Share, Step, model::LevelRules, problem::Problem, reach,
+    Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path, Plan,
+    Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, model::LevelRules, problem::Problem,
+    reach,
 };
 use crate::{
     operation::Level,
@@ -217,7 +218,11 @@ impl<'a> Builder<'a> {
             let goes = self.choice(foreign_key).fate == Fate::Delete;
             let links = [
                 (Role::Owned, Role::Owned, true),
-                (Role::Owned, Role::Doomed, self.rules.delete.contains(&child)),
+                (
+                    Role::Owned,
+                    Role::Doomed,
+                    self.rules.delete.contains(&child),
+                ),
                 (Role::Doomed, Role::Doomed, goes),
             ];
             for (from, to, follows) in links {
@@ -357,7 +362,10 @@ impl<'a> Builder<'a> {
             .collect();
         let mut order: Vec<TableId> = graph::groups(&nodes, &restricting).concat();
         order.reverse();
-        order.iter().filter_map(|&table| self.doomed(table)).collect()
+        order
+            .iter()
+            .filter_map(|&table| self.doomed(table))
+            .collect()
     }
 
     /// The clearing of an optional reference inside a cycle whose check does
@@ -396,7 +404,10 @@ impl<'a> Builder<'a> {
                 let recursive = edges
                     .iter()
                     .any(|(parent, child)| group.contains(parent) && group.contains(child));
-                let sets = group.iter().map(|&table| self.ids[&(role, table)]).collect();
+                let sets = group
+                    .iter()
+                    .map(|&table| self.ids[&(role, table)])
+                    .collect();
                 groups.push(Group { sets, recursive });
             }
         }

@@ -152,7 +152,11 @@ impl Model {
                 let mut rules = self.user_data.clone();
                 rules.delete.extend(&self.user_sessions.delete);
                 for (&table, values) in &self.user_sessions.restore {
-                    rules.restore.entry(table).or_default().extend(values.clone());
+                    rules
+                        .restore
+                        .entry(table)
+                        .or_default()
+                        .extend(values.clone());
                 }
                 rules
             }
@@ -172,7 +176,10 @@ impl Model {
                     .collect();
             }
         };
-        let named = [("user_data", &self.user_data), ("user_sessions", &self.user_sessions)];
+        let named = [
+            ("user_data", &self.user_data),
+            ("user_sessions", &self.user_sessions),
+        ];
         named
             .into_iter()
             .flat_map(|(level, rules)| {
@@ -373,10 +380,16 @@ impl Binder {
             }
         };
         if let Some(key) = key
-            && !table.indexes.iter().any(|index| index.unique && index.columns == [key])
+            && !table
+                .indexes
+                .iter()
+                .any(|index| index.unique && index.columns == [key])
         {
             let name = &table.column(key).name;
-            self.add(format!("users.key is {name}, which is not unique in {}", table.name));
+            self.add(format!(
+                "users.key is {name}, which is not unique in {}",
+                table.name
+            ));
         }
         let email = self.column(table, "users.email", &file.email);
         let mut optional = |place: &str, name: Option<&String>| {
@@ -428,8 +441,14 @@ impl Binder {
             return;
         };
         let set = create.set.keys().map(|name| ("users.create.set", name));
-        let attributes = create.attributes.iter().map(|name| ("users.create.attributes", name));
-        let password = create.password.iter().map(|p| ("users.create.password", &p.column));
+        let attributes = create
+            .attributes
+            .iter()
+            .map(|name| ("users.create.attributes", name));
+        let password = create
+            .password
+            .iter()
+            .map(|p| ("users.create.password", &p.column));
         let mut filled = BTreeSet::new();
         for (place, name) in set.chain(password) {
             filled.extend(self.column(table, place, name));
@@ -438,16 +457,20 @@ impl Binder {
             self.column(table, place, name);
         }
         filled.extend(table.find(&policy.users.email));
-        filled.extend(policy.users.user_type.as_ref().and_then(|name| table.find(name)));
+        filled.extend(
+            policy
+                .users
+                .user_type
+                .as_ref()
+                .and_then(|name| table.find(name)),
+        );
         if create.key.is_some() {
             filled.extend(key);
         }
         for (index, column) in table.columns.iter().enumerate() {
             let id = ColumnId(index);
-            let by_database = column.default.is_some()
-                || column.generated
-                || column.automatic
-                || column.nullable;
+            let by_database =
+                column.default.is_some() || column.generated || column.automatic || column.nullable;
             if !filled.contains(&id) && !by_database {
                 self.add(format!(
                     "users.create leaves {}.{} empty, which is NOT NULL and has no default: \

@@ -20,7 +20,11 @@ impl Problem {
     #[must_use]
     pub fn ambiguous(schema: &Schema, ambiguity: &Ambiguity) -> Self {
         let table = &schema.table(ambiguity.table).name;
-        let ways: Vec<String> = ambiguity.ways.iter().map(|&id| schema.describe(id)).collect();
+        let ways: Vec<String> = ambiguity
+            .ways
+            .iter()
+            .map(|&id| schema.describe(id))
+            .collect();
         let first = ways
             .first()
             .and_then(|way| way.split(" -> ").next())

@@ -165,7 +165,10 @@ fn possible(
     let mut followed = BTreeSet::new();
     let mut frontier: Vec<TableId> = roots.iter().copied().collect();
     while let Some(parent) = frontier.pop() {
-        for (id, key) in schema.foreign_keys().filter(|(_, key)| key.parent == parent) {
+        for (id, key) in schema
+            .foreign_keys()
+            .filter(|(_, key)| key.parent == parent)
+        {
             let follows = decided[&id]
                 .as_ref()
                 .is_none_or(|choice| choice.fate == Fate::Delete);

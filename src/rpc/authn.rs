@@ -79,7 +79,8 @@ impl Interceptor for Authenticator {
             Err(unknown) => {
                 let status = status::unknown_caller(unknown);
                 let message = status.message().to_owned();
-                self.engine.refused(String::new(), status::unknown_reason(unknown), message);
+                self.engine
+                    .refused(String::new(), status::unknown_reason(unknown), message);
                 Err(status)
             }
         }

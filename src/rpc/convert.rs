@@ -99,7 +99,10 @@ fn email(value: &str) -> Result<(), Error> {
         .rsplit_once('@')
         .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     if !shaped || value.contains(char::is_whitespace) {
-        return Err(field("email", "must be one address such as name@example.com"));
+        return Err(field(
+            "email",
+            "must be one address such as name@example.com",
+        ));
     }
     Ok(())
 }
@@ -135,7 +138,9 @@ pub(super) fn page(message: &proto::StatisticsRequest) -> Result<Page, Error> {
     let after = match token.is_empty() {
         true => None,
         false => {
-            let name = hex::decode(token).ok().and_then(|b| String::from_utf8(b).ok());
+            let name = hex::decode(token)
+                .ok()
+                .and_then(|b| String::from_utf8(b).ok());
             Some(name.ok_or_else(|| field("page_token", "is none that this server gave"))?)
         }
     };
@@ -157,11 +162,7 @@ fn moment(at: Timestamp) -> Option<prost_types::Timestamp> {
     })
 }
 
-pub(super) fn status(
-    status: Status,
-    served: &Served,
-    took: Duration,
-) -> proto::GetStatusResponse {
+pub(super) fn status(status: Status, served: &Served, took: Duration) -> proto::GetStatusResponse {
     let mut layers: Vec<proto::GuardLayer> = status
         .verdicts
         .into_iter()
@@ -203,11 +204,17 @@ pub(super) fn status(
         marker: Some(proto::Marker {
             state: marker_state(status.marker).into(),
             id: row.as_ref().map(|row| row.id.clone()).unwrap_or_default(),
-            armed_by: row.as_ref().map(|row| row.armed_by.clone()).unwrap_or_default(),
+            armed_by: row
+                .as_ref()
+                .map(|row| row.armed_by.clone())
+                .unwrap_or_default(),
             armed_at: row.as_ref().and_then(|row| moment(row.armed_at)),
             expires_at: row.as_ref().and_then(|row| moment(row.expires_at)),
         }),
-        levels: Level::ALL.iter().map(|&level| wire_level(level).into()).collect(),
+        levels: Level::ALL
+            .iter()
+            .map(|&level| wire_level(level).into())
+            .collect(),
         test_domains: served.domains.domains().map(str::to_owned).collect(),
         max_rows: number(served.limits.max_rows),
         duration: span(took),
@@ -237,7 +244,10 @@ pub(super) fn report(report: Report, page: &Page, took: Duration) -> proto::Stat
     let sizes = report.sizes;
     let total_rows = sizes.tables.iter().map(|size| size.rows).sum();
     let after = page.after.as_deref();
-    let mut rest = sizes.tables.iter().filter(|size| after.is_none_or(|name| size.table.as_str() > name));
+    let mut rest = sizes
+        .tables
+        .iter()
+        .filter(|size| after.is_none_or(|name| size.table.as_str() > name));
     let tables: Vec<proto::TableStatistics> = rest
         .by_ref()
         .take(page.size)
@@ -250,7 +260,9 @@ pub(super) fn report(report: Report, page: &Page, took: Duration) -> proto::Stat
         .collect();
     let last = rest.next().and(tables.last());
     proto::StatisticsResponse {
-        next_page_token: last.map(|last| hex::encode(&last.table)).unwrap_or_default(),
+        next_page_token: last
+            .map(|last| hex::encode(&last.table))
+            .unwrap_or_default(),
         total_users: sizes.users.iter().map(|count| number(count.total)).sum(),
         users: sizes
             .users
@@ -285,17 +297,23 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
     };
     let changes = &done.changes;
     let dry = done.mode == Mode::DryRun;
-    let plan = done.edges.iter().filter(|_| dry).map(|(reference, edge)| proto::PlanEdge {
-        reference: reference.clone(),
-        choice: choice(edge.choice.fate).into(),
-        rule: edge.choice.rule.into(),
-        strategy: strategy(edge.choice.fate).to_owned(),
-        reason: edge.choice.reason.clone(),
-    });
+    let plan = done
+        .edges
+        .iter()
+        .filter(|_| dry)
+        .map(|(reference, edge)| proto::PlanEdge {
+            reference: reference.clone(),
+            choice: choice(edge.choice.fate).into(),
+            rule: edge.choice.rule.into(),
+            strategy: strategy(edge.choice.fate).to_owned(),
+            reason: edge.choice.reason.clone(),
+        });
     let verb = if dry { "would change" } else { "changed" };
     let rows = changes.total_rows();
     let message = match changes.users.first() {
-        Some(user) if user.email.is_empty() => format!("reset of user {} {verb} {rows} rows", user.id),
+        Some(user) if user.email.is_empty() => {
+            format!("reset of user {} {verb} {rows} rows", user.id)
+        }
         Some(user) => format!("reset of {} {verb} {rows} rows", user.email),
         None => "there was no such user, so there was nothing to reset".to_owned(),
     };

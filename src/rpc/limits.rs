@@ -27,9 +27,10 @@ pub(super) fn deadline(metadata: &MetadataMap, begun: Instant) -> Deadline {
     let text = metadata
         .get("grpc-timeout")
         .and_then(|value| value.to_str().ok());
-    text.and_then(timeout).map_or_else(Deadline::default, |timeout| {
-        Deadline::at(begun + timeout.saturating_sub(margin(timeout)))
-    })
+    text.and_then(timeout)
+        .map_or_else(Deadline::default, |timeout| {
+            Deadline::at(begun + timeout.saturating_sub(margin(timeout)))
+        })
 }
 
 /// At most eight digits and a unit, as the gRPC specification says.

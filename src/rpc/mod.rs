@@ -53,13 +53,17 @@ impl Resets {
     fn grant(&self, call: &Call, target: &str, action: Action) -> Result<Grant, Error> {
         // An unknown target is told only to those who may use it.
         let known = self.engine.served(target);
-        let admins = known.as_ref().ok().and_then(|served| served.target.policy().users.admins.as_ref());
+        let admins = known
+            .as_ref()
+            .ok()
+            .and_then(|served| served.target.policy().users.admins.as_ref());
         let admin_types = admins.map_or(&[][..], |admins| &admins.values);
         let name = known.as_ref().map_or(target, |served| served.target.name());
         let granted = access::authorize(&call.principal, name, action, admin_types);
         if let Err(denied) = &granted {
             let actor = call.principal.subject.clone();
-            self.engine.refused(actor, status::denied_reason(denied), denied.to_string());
+            self.engine
+                .refused(actor, status::denied_reason(denied), denied.to_string());
         }
         let grant = granted?;
         known?;
@@ -118,7 +122,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let early = |error| status::failure(&call.failed(error));
         let target = request.into_inner().target;
-        let grant = self.grant(&call, &target, Action::GetStatus).map_err(early)?;
+        let grant = self
+            .grant(&call, &target, Action::GetStatus)
+            .map_err(early)?;
         let observed = self.engine.status(&grant).await.map_err(early)?;
         let served = self.engine.served(grant.target()).map_err(early)?;
         let took = call.begun.elapsed();
@@ -148,7 +154,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
-        let finished = self.change(&call, &target, convert::reset_user(message)).await?;
+        let finished = self
+            .change(&call, &target, convert::reset_user(message))
+            .await?;
         let result = convert::result(&finished).ok_or_else(status::invariant)?;
         Ok(reply(
             finished.operation,
@@ -165,7 +173,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
-        let finished = self.change(&call, &target, convert::create_user(message)).await?;
+        let finished = self
+            .change(&call, &target, convert::create_user(message))
+            .await?;
         let response = convert::created(&finished).ok_or_else(status::invariant)?;
         Ok(reply(finished.operation, response))
     }

@@ -56,14 +56,20 @@ impl Told {
 
     fn status(mut self, message: &str, took: Duration, headers: MetadataMap) -> Status {
         let reason = name(self.reason);
-        let mut metadata: HashMap<String, String> = self.metadata.into_iter().collect();
-        metadata.insert("duration_ms".to_owned(), format!("{:.3}", took.as_secs_f64() * 1e3));
-        for value in metadata.values_mut() {
-            *value = shortened(value, TEXT_BYTES / 8);
-        }
+        let duration = (
+            "duration_ms".to_owned(),
+            format!("{:.3}", took.as_secs_f64() * 1e3),
+        );
+        let metadata: HashMap<String, String> = self
+            .metadata
+            .into_iter()
+            .chain([duration])
+            .map(|(key, value)| (key, shortened(&value, TEXT_BYTES / 8)))
+            .collect();
         self.details.set_error_info(reason, "resetd", metadata);
         let section = format!("README.md#{}", reason.to_ascii_lowercase());
-        self.details.add_help_link("what it means and what to do", section);
+        self.details
+            .add_help_link("what it means and what to do", section);
         let message = shortened(message, TEXT_BYTES);
         Status::with_error_details_and_metadata(self.code, message, self.details, headers)
     }
@@ -73,8 +79,8 @@ fn shortened(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(limit.saturating_sub('…'.len_utf8()));
-    format!("{}…", &text[..end])
+    let (kept, _) = text.split_at(text.floor_char_boundary(limit.saturating_sub('…'.len_utf8())));
+    format!("{kept}…")
 }
 
 /// A reason as `ErrorInfo` has it: the enum's name without its prefix.
@@ -136,9 +142,7 @@ fn at_target(error: &target::Error) -> Told {
     use target::Error as E;
     let precondition = |reason| Told::new(Code::FailedPrecondition, reason);
     match error {
-        E::Unavailable(_) => {
-            Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry()
-        }
+        E::Unavailable(_) => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry(),
         E::Busy => Told::new(Code::Aborted, ErrorReason::LockTimeout).retry(),
         E::Policy { target, .. } => {
             Told::new(Code::Unavailable, ErrorReason::ServiceNotInitialized)
@@ -149,11 +153,9 @@ fn at_target(error: &target::Error) -> Told {
         E::Changed(what) => Told::new(Code::Aborted, ErrorReason::SchemaDrift)
             .retry()
             .with("changed", *what),
-        E::UserNotFound { field, value } => {
-            Told::new(Code::NotFound, ErrorReason::UserNotFound)
-                .resource("user", value, "no user has this key or e-mail")
-                .with(field, value)
-        }
+        E::UserNotFound { field, value } => Told::new(Code::NotFound, ErrorReason::UserNotFound)
+            .resource("user", value, "no user has this key or e-mail")
+            .with(field, value),
         E::UserAmbiguous { field, value, .. } => {
             precondition(ErrorReason::UserAmbiguous).with(field, value)
         }
@@ -241,7 +243,8 @@ fn refusal(refused: &Refused) -> Told {
         let email = email.map_or("", |(_, email)| email.as_str());
         told = told.resource("user", email, &first.message);
     }
-    told.with("fix", &first.fix).with("layer", first.layer.to_string())
+    told.with("fix", &first.fix)
+        .with("layer", first.layer.to_string())
 }
 
 fn violation(details: &mut ErrorDetails, refusal: &Refusal) {
@@ -309,6 +312,11 @@ pub(super) fn invariant() -> Status {
 /// A message over the transport's limit.
 pub(super) fn too_large() -> Status {
     let mut told = Told::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge);
-    told.details.add_quota_failure_violation("message", "a message has at most 4 MiB");
-    told.status("the message has more than 4 MiB", Duration::ZERO, MetadataMap::new())
+    told.details
+        .add_quota_failure_violation("message", "a message has at most 4 MiB");
+    told.status(
+        "the message has more than 4 MiB",
+        Duration::ZERO,
+        MetadataMap::new(),
+    )
 }

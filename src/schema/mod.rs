@@ -53,7 +53,7 @@ pub struct Table {
 }
 
 /// A table's name; `schema` is absent in the database's default schema.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableName {
     /// The schema, where it is not the default one.
     pub schema: Option<String>,

@@ -14,7 +14,10 @@ use serde_json::json;
 use crate::{
     access::Role,
     admin::token,
-    config::{Config, MAX_ROWS, Reflection, TargetConfig, Variables, user_name, working_folder},
+    config::{
+        Config, MAX_ROWS, Reflection, TargetConfig, Variables, program_beside, user_name,
+        working_folder,
+    },
     engine::now,
     guard::{Limits, NameRules},
     policy::{self, Policy},
@@ -268,8 +271,7 @@ fn percent(path: &str) -> String {
 /// as it can be said from here. `cargo run` builds only the one program; then
 /// cargo makes the other when it is first called.
 fn resetctl() -> io::Result<String> {
-    let name = format!("resetctl{}", std::env::consts::EXE_SUFFIX);
-    let beside = std::env::current_exe()?.with_file_name(name);
+    let beside = program_beside("resetctl")?;
     if !beside.exists() {
         return Ok("cargo run --quiet --release --bin resetctl --".to_owned());
     }

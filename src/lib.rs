@@ -30,9 +30,11 @@
 //! I/O, no driver, no clock. `tests/tidy.rs` holds the code to this table.
 //!
 //! ```text
-//! floor 8: server demo admin                  # where the parts meet
+//! floor 10: demo                              # a server with all that it needs
+//! floor 9: admin                              # the daemon's other commands
+//! floor 8: server                             # where the parts meet
 //! floor 7: rpc cli config telemetry           # doors
-//! floor 6: engine client                      # the conductor
+//! floor 6: engine client                      # the conductor; the other end of the wire
 //! floor 5: error                              # every way an operation fails
 //! floor 3: target journal                     # databases
 //! floor 2: guard dialect

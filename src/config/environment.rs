@@ -87,3 +87,13 @@ pub fn user_name() -> String {
 pub fn working_folder() -> io::Result<PathBuf> {
     env::current_dir()
 }
+
+/// Where the program of this name is, if it stands beside this one.
+///
+/// # Errors
+///
+/// When the system does not say where this program is.
+pub fn program_beside(name: &str) -> io::Result<PathBuf> {
+    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+    Ok(env::current_exe()?.with_file_name(file))
+}

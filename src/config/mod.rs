@@ -5,7 +5,7 @@
 mod environment;
 mod file;
 
-pub use environment::{Variables, user_name, working_folder};
+pub use environment::{Variables, program_beside, user_name, working_folder};
 
 use std::{
     fmt, io,

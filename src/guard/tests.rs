@@ -1,3 +1,5 @@
+//! The layers' verdicts.
+
 use jiff::SignedDuration;
 
 use super::*;

@@ -97,11 +97,14 @@ impl Code {
 
     fn is(&self, name: &Name, word: &str) -> bool {
         let goes_on = word.ends_with("::");
+        let is_crate = wanted_is_crate(word);
         let wanted: Vec<&str> = word.trim_end_matches("::").split("::").collect();
         let at = |start: usize| {
             let here = name.segments[start..].iter().take(wanted.len());
             here.map(String::as_str).eq(wanted.iter().copied())
-                && (name.segments.len() > start + wanted.len() || name.imported || !goes_on)
+                && (name.segments.len() > start + wanted.len()
+                    || (name.imported && is_crate)
+                    || !goes_on)
         };
         if wanted[0].starts_with(char::is_lowercase) {
             at(0) && !self.children.contains(wanted[0])
@@ -119,6 +122,12 @@ impl Code {
         });
         hits.map(|window| window[0].line).collect()
     }
+}
+
+/// An imported crate is a use of all that is in it; an imported type is not
+/// yet a use of what it can do.
+fn wanted_is_crate(word: &str) -> bool {
+    word.starts_with(char::is_lowercase)
 }
 
 /// The names that stand behind `mod`.

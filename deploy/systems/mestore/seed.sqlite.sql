@@ -371,9 +371,10 @@ INSERT INTO incidentes_inventario (
     id, inventory_id, tipo_incidente, estado, descripcion, reportado_por, fecha_incidente, created_at, updated_at)
 SELECT printf('%08x-0000-4000-8000-%012x', 11, i.rowid / 15), i.id, iif(i.rowid % 2, 'PERDIDO', 'DAÑADO'),
        CASE i.rowid % 4 WHEN 0 THEN 'REPORTADO' WHEN 1 THEN 'EN_INVESTIGACION' WHEN 2 THEN 'RESUELTO' ELSE 'CERRADO' END,
-       iif(i.rowid % 2, 'No apareció en su posición durante el conteo', 'Caja golpeada al descargar'), a.email,
+       iif(i.rowid % 2, 'No apareció en su posición durante el conteo', 'Caja golpeada al descargar'),
+       'bodega.' || lower(zona) || '@mestore.co',
        datetime(fecha_ingreso, '+40 days'), datetime(fecha_ingreso, '+40 days'), datetime(fecha_ingreso, '+41 days')
-FROM inventory i JOIN users a ON a.employee_id = printf('EMP-%04d', i.rowid / 15 % 20 + 1) WHERE i.rowid % 15 = 0 ORDER BY i.rowid;
+FROM inventory i WHERE i.rowid % 15 = 0 ORDER BY i.rowid;
 
 -- Deliveries on their way. One in seven is brought by another vendor than the product's own.
 WITH llegada AS (SELECT *, (rowid + 3) / 4 AS q FROM products WHERE rowid % 4 = 1 AND vendedor_id IS NOT NULL),

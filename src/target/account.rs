@@ -1,0 +1,165 @@
+//! Creates a user.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Deadline, Error, Target, armed, execute::recheck, field, transaction::Transaction};
+use crate::{
+    dialect::Statement,
+    guard::Cleared,
+    operation::{Mode, OperationId},
+    plan::Model,
+    policy::Value,
+    schema::ColumnId,
+};
+
+/// A user to be created: every column with its value, already hashed.
+#[derive(Clone)]
+pub struct Creation {
+    /// The operation, whose commit is proved under this id.
+    pub operation: OperationId,
+    /// Whether the row is kept.
+    pub mode: Mode,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it has to be done.
+    pub deadline: Deadline,
+    /// The columns and their values.
+    pub values: BTreeMap<ColumnId, Value>,
+    /// Columns that are not told back, such as the password's hash.
+    pub secret: Vec<ColumnId>,
+}
+
+/// A created user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// The key, as text.
+    pub id: String,
+    /// The e-mail.
+    pub email: String,
+    /// The type's label.
+    pub user_type: String,
+    /// The other columns that were set, as the database has them now.
+    pub columns: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// Creates a user in the cleared model's users table.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Duplicate`] when the e-mail or another unique value exists;
+    /// otherwise as for an execution. After an error nothing was created.
+    pub async fn create_user(
+        &self,
+        cleared: &Cleared<std::sync::Arc<Model>>,
+        creation: &Creation,
+    ) -> Result<NewUser, Error> {
+        let mut transaction = self.begin(creation.deadline).await?;
+        match create(&mut transaction, cleared, creation).await {
+            Ok(user) => {
+                match creation.mode {
+                    Mode::DryRun => transaction.rollback().await,
+                    Mode::Execute => transaction.commit().await?,
+                }
+                Ok(user)
+            }
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn create(
+    transaction: &mut Transaction<'_>,
+    cleared: &Cleared<std::sync::Arc<Model>>,
+    creation: &Creation,
+) -> Result<NewUser, Error> {
+    let model = cleared.subject();
+    recheck(transaction, cleared, model.schema().fingerprint()).await?;
+    let dialect = transaction.dialect;
+    let users = model.users();
+    let table = model.schema().table(users.table);
+    let name = |id: ColumnId| dialect.quote(&table.column(id).name);
+    let text = |id: ColumnId| dialect.text(table.column(id), &name(id));
+
+    // Even where the application's schema forgot to make e-mails unique, two
+    // users of one e-mail are never what a test wants.
+    if let Some(Value::Text(email)) = creation.values.get(&users.email) {
+        let column = table.column(users.email);
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {} = {}",
+            text(users.email),
+            dialect.table(&table.name),
+            name(users.email),
+            dialect.parameter(1, Some(column)),
+        );
+        let known = Statement::new(sql, vec![email.clone()]);
+        if !transaction
+            .query("looking the e-mail up", &known)
+            .await?
+            .is_empty()
+        {
+            return Err(Error::Duplicate);
+        }
+    }
+
+    let (mut columns, mut values, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
+    for (&id, value) in &creation.values {
+        columns.push(name(id));
+        values.push(match value {
+            Value::Text(text) => {
+                parameters.push(text.clone());
+                dialect.parameter(parameters.len(), Some(table.column(id)))
+            }
+            other => dialect.literal(other),
+        });
+    }
+    let mut shown = vec![users.key, users.email];
+    shown.extend(users.user_type);
+    let others = creation
+        .values
+        .keys()
+        .filter(|id| !creation.secret.contains(id));
+    shown.extend(others);
+    let returning: Vec<String> = shown.iter().map(|&id| text(id)).collect();
+    let sql = format!(
+        "INSERT INTO {} ({}) VALUES ({}) RETURNING {}",
+        dialect.table(&table.name),
+        columns.join(", "),
+        values.join(", "),
+        returning.join(", "),
+    );
+    let insert = Statement::new(sql, parameters);
+    let rows = transaction.query("creating the user", &insert).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Error::Unexpected("the insert returned no row".to_owned()))?;
+    let mut told: BTreeMap<String, String> = BTreeMap::new();
+    for (index, &id) in shown.iter().enumerate() {
+        if let Some(value) = row.get(index).cloned().flatten() {
+            told.insert(table.column(id).name.clone(), value);
+        }
+    }
+    let mut take = |id: ColumnId| told.remove(&table.column(id).name).unwrap_or_default();
+    let user = NewUser {
+        id: field(row, 0).to_owned(),
+        email: take(users.email),
+        user_type: users.user_type.map(&mut take).unwrap_or_default(),
+        columns: {
+            take(users.key);
+            told
+        },
+    };
+    let proof = armed::commit_proof(
+        dialect,
+        creation.operation,
+        creation.started,
+        serde_json::json!({ "user": user.id }).to_string(),
+    );
+    transaction.run("writing the proof", &proof).await?;
+    Ok(user)
+}

@@ -1,0 +1,219 @@
+//! The database that is reset: connects to it, reads its catalogue, and
+//! carries out what was planned and cleared.
+//!
+//! It is the only one who knows the driver. It decides nothing: what to do
+//! comes from a plan, whether it may be done from the guards.
+
+mod account;
+mod armed;
+mod connection;
+mod execute;
+mod size;
+mod transaction;
+
+pub use account::{Creation, NewUser};
+pub use armed::{Arming, commit_proof};
+pub use connection::{Credentials, Error, Fault};
+pub use execute::{Executed, Request};
+pub use size::{Sizes, TableSize, UserCount};
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use connection::Pool;
+
+use crate::{
+    dialect::{Dialect, Raw, Row, Sqlite, Statement},
+    guard::{Seen, Setting},
+    plan::{Model, Problem},
+    policy::Policy,
+    schema::Schema,
+};
+
+/// How long a call waits for its turn on the target's connections, and a
+/// statement for another transaction's locks.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A database that may be reset, and what is known about it.
+#[derive(Debug)]
+pub struct Target {
+    setting: Setting,
+    policy: Policy,
+    credentials: Credentials,
+    dialect: Box<dyn Dialect>,
+    pool: tokio::sync::OnceCell<Pool>,
+    model: Mutex<Option<Arc<Model>>>,
+}
+
+/// What a database is when it is asked.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// What it says of itself, for the guards.
+    pub seen: Seen,
+    /// Its product and version.
+    pub version: String,
+}
+
+/// The moment by which an operation has to be done, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deadline(Option<Instant>);
+
+impl Target {
+    /// Describes a target; nothing is connected yet.
+    #[must_use]
+    pub fn new(setting: Setting, policy: Policy, credentials: Credentials) -> Self {
+        let dialect: Box<dyn Dialect> = match &credentials {
+            Credentials::Sqlite { .. } => Box::new(Sqlite),
+        };
+        Self {
+            setting,
+            policy,
+            credentials,
+            dialect,
+            pool: tokio::sync::OnceCell::new(),
+            model: Mutex::new(None),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.setting.target
+    }
+
+    /// What is configured about it, for the guards.
+    #[must_use]
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    /// Its policy, as written.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Its address without the password.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.credentials.redacted()
+    }
+
+    async fn pool(&self) -> Result<&Pool, Error> {
+        self.pool
+            .get_or_try_init(|| Pool::connect(&self.credentials))
+            .await
+    }
+
+    /// Asks the database what it is and whether it may be reset.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be reached or answers what cannot be understood.
+    pub async fn observe(&self) -> Result<Observation, Error> {
+        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let seen = armed::seen(&mut session, self.dialect.as_ref()).await?;
+        let version = session.version().await?;
+        Ok(Observation { seen, version })
+    }
+
+    /// The policy bound to the schema as it is now. The catalogue is read
+    /// again only when its fingerprint has changed.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or the policy does not fit it.
+    pub async fn model(&self) -> Result<Arc<Model>, Error> {
+        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let catalogue = self.dialect.catalogue();
+        let fingerprint = session
+            .text(&Statement::plain(catalogue.fingerprint))
+            .await?;
+        let cached = self.cached();
+        if let Some(model) = cached.filter(|m| m.schema().fingerprint() == fingerprint) {
+            return Ok(model);
+        }
+        let rows = |sql: &str| Statement::plain(sql);
+        let raw = Raw {
+            tables: session.rows(&rows(&catalogue.tables)).await?,
+            columns: session.rows(&rows(&catalogue.columns)).await?,
+            foreign_keys: session.rows(&rows(&catalogue.foreign_keys)).await?,
+            indexes: session.rows(&rows(&catalogue.indexes)).await?,
+            fingerprint,
+        };
+        let model = Model::bind(raw.into_schema(), self.policy.clone()).map_err(|problems| {
+            Error::Policy {
+                target: self.name().to_owned(),
+                problems,
+            }
+        })?;
+        let model = Arc::new(model);
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&model));
+        Ok(model)
+    }
+
+    fn cached(&self) -> Option<Arc<Model>> {
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        model.clone()
+    }
+
+    /// Loads SQL text in one transaction, for schemas and seeds.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails; nothing of the text is kept then.
+    pub async fn load(&self, sql: &[&str]) -> Result<(), Error> {
+        let mut transaction = self.begin(Deadline::default()).await?;
+        for text in sql {
+            transaction.batch(text).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        if let Some(pool) = self.pool.get() {
+            pool.close().await;
+        }
+    }
+}
+
+impl Deadline {
+    /// A deadline at this moment.
+    #[must_use]
+    pub fn at(moment: Instant) -> Self {
+        Self(Some(moment))
+    }
+
+    /// The moment, if there is one.
+    #[must_use]
+    pub fn moment(self) -> Option<Instant> {
+        self.0
+    }
+
+    /// True when it has passed.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        self.0.is_some_and(|moment| moment <= Instant::now())
+    }
+}
+
+/// The schema's problems as one text.
+fn problems(problems: &[Problem]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// A column of a row, empty for NULL.
+fn field(row: &Row, index: usize) -> &str {
+    row.get(index)
+        .and_then(Option::as_deref)
+        .unwrap_or_default()
+}
+
+/// A table of the schema, as statements of this target name it.
+fn qualified(dialect: &dyn Dialect, schema: &Schema, table: crate::schema::TableId) -> String {
+    dialect.table(&schema.table(table).name)
+}

@@ -1,0 +1,153 @@
+//! One transaction in the target, which ends whole or not at all.
+
+use super::{
+    Deadline, Error, LOCK_TIMEOUT, Target,
+    connection::{Fault, Session},
+};
+use crate::dialect::{Class, Dialect, Row, Statement};
+
+/// An open transaction. Dropped before its end, by a panic or by a runtime
+/// that stops, it takes its connection with it: no other operation ever runs
+/// inside somebody else's transaction.
+#[derive(Debug)]
+pub(super) struct Transaction<'a> {
+    session: Session,
+    pub(super) dialect: &'a dyn Dialect,
+    deadline: Deadline,
+    ended: bool,
+}
+
+impl Target {
+    /// Begins a transaction that may change the target.
+    pub(super) async fn begin(&self, deadline: Deadline) -> Result<Transaction<'_>, Error> {
+        let session = self.pool().await?.acquire_writer(LOCK_TIMEOUT).await?;
+        let mut transaction = Transaction {
+            session,
+            dialect: self.dialect.as_ref(),
+            deadline,
+            ended: false,
+        };
+        if let Some(moment) = deadline.moment() {
+            let stop = transaction.session.stop_at(moment).await;
+            stop.map_err(|fault| fault.during("the beginning"))?;
+        }
+        for statement in self.dialect.begin() {
+            transaction
+                .run("the beginning", &Statement::plain(statement))
+                .await?;
+        }
+        Ok(transaction)
+    }
+}
+
+impl Transaction<'_> {
+    fn in_time(&self, step: &str) -> Result<(), Error> {
+        if self.deadline.is_over() {
+            return Err(Error::DeadlineExceeded {
+                phase: step.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs a statement and tells how many rows it changed.
+    pub(super) async fn run(&mut self, step: &str, statement: &Statement) -> Result<u64, Error> {
+        self.in_time(step)?;
+        let done = self.session.run(statement).await;
+        done.map_err(|fault| fault.during(step))
+    }
+
+    /// Runs a query whose columns are all text.
+    pub(super) async fn query(
+        &mut self,
+        step: &str,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, Error> {
+        self.in_time(step)?;
+        let answer = self.session.query(statement).await;
+        answer.map_err(|fault| fault.during(step))
+    }
+
+    /// The one number that a query answers.
+    pub(super) async fn count(&mut self, step: &str, statement: &Statement) -> Result<u64, Error> {
+        let rows = self.query(step, statement).await?;
+        let text = rows.first().map_or("", |row| super::field(row, 0));
+        text.parse()
+            .map_err(|_| Error::Unexpected(format!("{text} is no count")))
+    }
+
+    /// Runs several statements of one text.
+    pub(super) async fn batch(&mut self, sql: &str) -> Result<(), Error> {
+        let done = self.session.batch(sql).await;
+        done.map_err(|fault| fault.during("loading"))
+    }
+
+    /// The connection, for questions that are the same inside and outside.
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Makes the changes durable.
+    ///
+    /// # Errors
+    ///
+    /// When the database refuses, in which case everything is rolled back, or
+    /// when the connection is lost, in which case nobody knows.
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        self.in_time("the commit")?;
+        // From here on the deadline counts no more: a commit that was sent is
+        // waited for.
+        let unbounded = self.session.never_stop().await;
+        unbounded.map_err(|fault| fault.during("the commit"))?;
+        match self.session.run(&Statement::plain("COMMIT")).await {
+            Ok(_) => {
+                self.ended = true;
+                Ok(())
+            }
+            Err(fault) if fault.class == Class::Unavailable => Err(Error::InDoubt),
+            Err(fault) => {
+                let refused = self.refused_at_commit(fault).await;
+                self.rollback().await;
+                Err(refused)
+            }
+        }
+    }
+
+    /// Where the checks of foreign keys wait for the commit, the error does
+    /// not say which one failed: the database is asked while it still knows.
+    async fn refused_at_commit(&mut self, fault: Fault) -> Error {
+        if fault.class == Class::Violation
+            && let Some(question) = self.dialect.violated()
+            && let Ok(rows) = self.session.query(&Statement::plain(question)).await
+            && let Some(row) = rows.first()
+        {
+            return Error::Violation {
+                step: "the commit".to_owned(),
+                detail: format!(
+                    "rows of {} would be left without the rows of {} that they refer to",
+                    super::field(row, 0),
+                    super::field(row, 1)
+                ),
+            };
+        }
+        fault.during("the commit")
+    }
+
+    /// Undoes everything. A connection that cannot do that is given up, and
+    /// the database undoes it by itself.
+    pub(super) async fn rollback(mut self) {
+        let unbounded = self.session.never_stop().await;
+        let undone = self.session.run(&Statement::plain("ROLLBACK")).await;
+        if unbounded.is_ok() && undone.is_ok() {
+            self.ended = true;
+        }
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.session.discard();
+        }
+    }
+}

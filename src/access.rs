@@ -142,6 +142,15 @@ fn least_role(action: &Action, admin_types: &[String]) -> (Role, &'static str) {
         Action::GetStatus | Action::Statistics(_) => (Role::Viewer, ""),
         Action::ResetUser(action) if action.force => (Role::Admin, " with force"),
         Action::ResetUser(_) => (Role::Tester, ""),
+        Action::ResetTestUsers(action) if action.include_admins => {
+            (Role::Superuser, " with include_admins")
+        }
+        Action::ResetTestUsers(_) => (Role::Admin, ""),
+        Action::Cleanup(action) => match &action.test_session_id {
+            Some(_) => (Role::Tester, ""),
+            None => (Role::Admin, " without a session"),
+        },
+        Action::FullReset(_) => (Role::Superuser, ""),
         Action::CreateTestUser(action) => match &action.user_type {
             Some(kind) if admin_types.contains(kind) => (Role::Admin, " for an admin's type"),
             _ => (Role::Tester, ""),

@@ -15,8 +15,8 @@ use crate::{
     access::Role,
     admin::token,
     config::{
-        Config, MAX_ROWS, Reflection, TargetConfig, Variables, program_beside, user_name,
-        working_folder,
+        Config, MAX_ROWS, MAX_ROWS_BULK, Reflection, TargetConfig, Variables, program_beside,
+        user_name, working_folder,
     },
     engine::now,
     guard::{Limits, NameRules},
@@ -134,6 +134,9 @@ impl Demo {
                 ))?,
                 names: NameRules::default(),
                 limits: Limits { max_rows: MAX_ROWS },
+                bulk_limits: Limits {
+                    max_rows: MAX_ROWS_BULK,
+                },
                 policy,
             }],
             tokens,

@@ -64,6 +64,8 @@
 pub mod access;
 pub mod address;
 pub mod admin;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod demo;
 pub mod dialect;

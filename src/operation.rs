@@ -1,7 +1,7 @@
 //! What a caller asks for and what comes of it, in our own words: free of the
 //! wire's and the database's.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -12,6 +12,12 @@ use uuid::Uuid;
 pub enum Action {
     /// Reset one user.
     ResetUser(ResetUser),
+    /// Reset all test users.
+    ResetTestUsers(ResetTestUsers),
+    /// Remove marked rows.
+    Cleanup(Cleanup),
+    /// Reset everything.
+    FullReset(FullReset),
     /// Create a test user.
     CreateTestUser(CreateTestUser),
     /// Look at a target's state.
@@ -33,6 +39,51 @@ pub struct ResetUser {
     pub allow_missing: bool,
     /// Whether the change is kept.
     pub mode: Mode,
+}
+
+/// Reset all test users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResetTestUsers {
+    /// How much of them.
+    pub level: Level,
+    /// Domains besides the policy's own.
+    pub email_domains: Vec<String>,
+    /// Also those that are admins.
+    pub include_admins: bool,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// Remove marked rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cleanup {
+    /// Of this session; of all when absent.
+    pub test_session_id: Option<String>,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// Reset everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FullReset {
+    /// The phrase that the caller typed.
+    pub confirmation: String,
+    /// Whether admins stay.
+    pub preserve_admins: bool,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// How much an operation took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// This level of each user in scope.
+    Users(Level),
+    /// The marked rows.
+    TestData,
+    /// Everything.
+    Everything,
 }
 
 /// How a user is named.
@@ -147,6 +198,11 @@ pub struct Changes {
 /// How far a running operation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
+    /// The plan is made.
+    Planned {
+        /// Its steps, in words.
+        steps: Vec<String>,
+    },
     /// A step begins.
     StepStarted {
         /// Its place in the plan, from 1.
@@ -160,6 +216,8 @@ pub enum Progress {
         step: usize,
         /// The rows that it changed.
         rows: u64,
+        /// How long it took.
+        took: Duration,
     },
     /// The changes are durable.
     Committed,
@@ -171,6 +229,9 @@ impl Action {
     pub fn name(&self) -> &'static str {
         match self {
             Self::ResetUser(_) => "ResetUser",
+            Self::ResetTestUsers(_) => "ResetTestUsers",
+            Self::Cleanup(_) => "Cleanup",
+            Self::FullReset(_) => "FullReset",
             Self::CreateTestUser(_) => "CreateTestUser",
             Self::GetStatus => "GetStatus",
             Self::Statistics(_) => "Statistics",
@@ -183,6 +244,9 @@ impl Action {
     pub fn mode(&self) -> Option<Mode> {
         match self {
             Self::ResetUser(action) => Some(action.mode),
+            Self::ResetTestUsers(action) => Some(action.mode),
+            Self::Cleanup(action) => Some(action.mode),
+            Self::FullReset(action) => Some(action.mode),
             Self::CreateTestUser(action) => Some(action.mode),
             Self::GetStatus | Self::Statistics(_) => None,
         }
@@ -233,6 +297,15 @@ impl fmt::Debug for CreateTestUser {
             .field("test_session_id", &self.test_session_id)
             .field("mode", &self.mode)
             .finish_non_exhaustive()
+    }
+}
+
+impl OperationId {
+    /// A number that differs from one operation to another, for spreading
+    /// them out in time.
+    #[must_use]
+    pub fn spread(self) -> u64 {
+        self.0.as_u64_pair().1
     }
 }
 

@@ -176,6 +176,9 @@ pub struct Cleanup {
     pub session: String,
     /// Where markers are.
     pub roots: Vec<MarkedTable>,
+    /// The tables whose counts are told by name, in this order.
+    #[serde(default)]
+    pub public_counts: Vec<String>,
 }
 
 /// The key and value that mark a row as test data.
@@ -188,15 +191,29 @@ pub struct Marker {
     pub value: String,
 }
 
-/// A table whose rows carry markers.
+/// A table whose rows carry markers: at one place, or at any of several.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarkedTable {
     /// The table.
     pub table: String,
+    /// The one place, when it is one.
+    json: Option<String>,
+    tags: Option<Vec<String>>,
+    /// Several places, any of which can hold the marker.
+    #[serde(default)]
+    any: Vec<Place>,
+}
+
+/// A place where a marker can be: one of both.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
     /// The JSON column, and after dots the path in it to the object with the
     /// marker.
-    pub json: String,
+    pub json: Option<String>,
+    /// Columns that hold `key:value` texts.
+    pub tags: Option<Vec<String>>,
 }
 
 /// How the whole database is reset.
@@ -222,6 +239,18 @@ pub enum Value {
     Boolean(bool),
     /// Text, in the column's own notation.
     Text(String),
+}
+
+impl MarkedTable {
+    /// Where a marker can be.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let own = Place {
+            json: self.json.clone(),
+            tags: self.tags.clone(),
+        };
+        let own = Some(own).filter(|place| place.json.is_some() || place.tags.is_some());
+        own.into_iter().chain(self.any.iter().cloned())
+    }
 }
 
 /// Why a policy file cannot be read.

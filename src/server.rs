@@ -1,7 +1,12 @@
 //! Builds a server from its configuration and runs it until it is told to
 //! stop.
 
-use std::{future::Future, net::SocketAddr, path::Path};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
@@ -10,12 +15,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     address::{Address, Engine as Product},
-    config::{Config, Reflection, TargetConfig},
+    config::{Config, Reflection, TargetConfig, user_name},
     engine::{Engine, Served},
     guard::{self, DomainError, Setting, TestDomains},
     journal::{self, Journal},
     proto::{self, reset_service_server::ResetServiceServer},
-    rpc::{Authenticator, NormaliseErrors, Resets, panicked},
+    rpc::{self, Authenticator, NormaliseErrors, Resets, panicked},
     target::{self, Credentials, Target},
 };
 
@@ -23,6 +28,8 @@ use crate::{
 const STREAMS: u32 = 200;
 /// Bytes of headers of one request; 16 MiB by default.
 const HEADER_BYTES: u32 = 16 * 1024;
+/// How long answers may take to leave when the time of stopping is over.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Why a server does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +133,7 @@ pub async fn run(
         ended = &mut serving => return finished(ended),
     }
 
+    let stopping = Instant::now();
     set_health(&health, ServingStatus::NotServing).await;
     engine.drain();
     drop(stop);
@@ -133,8 +141,9 @@ pub async fn run(
         tracing::error!("operations were still running after {:?}", config.drain);
     }
     // A stream that never ends, such as a health watch, keeps a connection
-    // open for ever; by now nobody needs an answer any more.
-    match tokio::time::timeout(config.drain, &mut serving).await {
+    // open for ever. What is left of the time is for the last answers.
+    let left = config.drain.saturating_sub(stopping.elapsed());
+    match tokio::time::timeout(left.max(LAST_ANSWERS), &mut serving).await {
         Ok(ended) => finished(ended),
         Err(_) => {
             serving.abort();
@@ -180,7 +189,7 @@ async fn engine(config: &Config) -> Result<std::sync::Arc<Engine>, Error> {
         targets.push(served);
     }
     let journal = Journal::open(&config.journal).await?;
-    let engine = Engine::new(targets, journal);
+    let engine = Engine::new(targets, journal, rpc::reason);
     if let Ok(unfinished) = engine.unfinished().await {
         for operation in unfinished {
             tracing::warn!(%operation, "an earlier server did not record the end of this operation");
@@ -230,6 +239,7 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
         target: Target::new(setting, config.policy.clone(), credentials),
         domains,
         limits: config.limits,
+        bulk_limits: config.bulk_limits,
     })
 }
 
@@ -245,7 +255,14 @@ fn credentials(target: &str, address: &Address) -> Result<Credentials, Error> {
             path: Path::new(address.database()).to_owned(),
             create: false,
         }),
-        Product::Postgres => refused("PostgreSQL"),
+        Product::Postgres => Ok(Credentials::Postgres {
+            host: address.host().unwrap_or_default().to_owned(),
+            port: address.port().unwrap_or_default(),
+            user: address.user().map_or_else(user_name, str::to_owned),
+            password: address.password().map(|p| p.expose().to_owned()),
+            database: address.database().to_owned(),
+            tls: address.tls(),
+        }),
         Product::MySql => refused("MySQL"),
     }
 }

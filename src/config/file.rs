@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Config, Error, LISTEN, MAX_ROWS, Reflection, TargetConfig, Variables, parse_address, read,
-    read_policy,
+    Config, Error, LISTEN, MAX_ROWS, MAX_ROWS_BULK, Reflection, TargetConfig, Variables,
+    parse_address, read, read_policy,
 };
 use crate::{
     access::{Principal, Role, Token},
@@ -48,6 +48,7 @@ struct TargetFile {
 #[serde(deny_unknown_fields)]
 struct LimitsFile {
     max_rows: Option<u64>,
+    max_rows_bulk: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -148,6 +149,9 @@ impl TargetFile {
             },
             limits: Limits {
                 max_rows: self.limits.max_rows.unwrap_or(MAX_ROWS),
+            },
+            bulk_limits: Limits {
+                max_rows: self.limits.max_rows_bulk.unwrap_or(MAX_ROWS_BULK),
             },
             policy: read_policy(&folder.join(&self.policy))?,
         })

@@ -27,8 +27,12 @@ use crate::{
 pub const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 50051);
 
-/// The most rows that one operation may change when nobody says.
-pub const MAX_ROWS: u64 = 1_000_000;
+/// The most rows that an operation on one user or session may change when
+/// nobody says.
+pub const MAX_ROWS: u64 = 100_000;
+
+/// The most rows that any other operation may change when nobody says.
+pub const MAX_ROWS_BULK: u64 = 10_000_000;
 
 /// Everything that a server is told.
 #[derive(Debug, Clone)]
@@ -73,8 +77,10 @@ pub struct TargetConfig {
     pub address: Address,
     /// Which host and database names are allowed.
     pub names: NameRules,
-    /// How much one operation may change.
+    /// How much an operation on one user or session may change.
     pub limits: Limits,
+    /// How much any other operation may change.
+    pub bulk_limits: Limits,
     /// What a reset does there.
     pub policy: Policy,
 }
@@ -171,6 +177,9 @@ impl Config {
             address: parse_address("default", url)?,
             names: NameRules::default(),
             limits: Limits { max_rows: MAX_ROWS },
+            bulk_limits: Limits {
+                max_rows: MAX_ROWS_BULK,
+            },
             policy: read_policy(policy)?,
         };
         let listen = match variables.get("RESETD_LISTEN") {

@@ -13,7 +13,8 @@ use crate::schema::{
 /// The statements that read a catalogue.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// schema, table, hidden locator, has triggers, has collations, obstacle.
+    /// schema, table, hidden locator, has triggers, has collations, obstacle,
+    /// has heirs.
     pub tables: String,
     /// schema, table, column, type, nullable, default, generated, automatic,
     /// position in the primary key (from 1), collation.
@@ -122,6 +123,7 @@ fn table(row: &Row) -> Table {
         has_triggers: flag(row, 3),
         has_collations: flag(row, 4),
         obstacle: optional(row, 5),
+        has_heirs: flag(row, 6),
     }
 }
 

@@ -4,19 +4,36 @@
 //! statements of a plan with it, the same for all of them.
 
 mod catalogue;
+mod postgres;
 mod render;
 mod sqlite;
 
 pub use catalogue::{Catalogue, Raw, Row};
-pub use render::Renderer;
+pub use postgres::Postgres;
+pub use render::{Eligible, Renderer, Seed};
 pub use sqlite::Sqlite;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{
     policy::Value,
-    schema::{Column, ColumnPair, Table, TableName},
+    schema::{Column, ForeignKey, Table, TableName},
 };
+
+/// One column pair of a foreign key, with all that it ties together.
+#[derive(Debug, Clone, Copy)]
+pub struct Tie<'a> {
+    /// The foreign key.
+    pub key: &'a ForeignKey,
+    /// The referring table.
+    pub child: &'a Table,
+    /// The table that is referred to.
+    pub parent: &'a Table,
+    /// The referring column.
+    pub from: &'a Column,
+    /// The column that is referred to.
+    pub to: &'a Column,
+}
 
 /// One SQL statement and the values of its parameters, all of them text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +42,15 @@ pub struct Statement {
     pub sql: String,
     /// The values, in the order of the placeholders.
     pub parameters: Vec<String>,
+}
+
+/// How an operation holds a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Together with others of its kind.
+    Shared,
+    /// Alone.
+    Exclusive,
 }
 
 /// What an error of the database means to us.
@@ -39,6 +65,8 @@ pub enum Class {
     Violation,
     /// A unique value exists already.
     Duplicate,
+    /// The database has no room left.
+    Full,
     /// The database is read-only.
     ReadOnly,
     /// Our role lacks a privilege.
@@ -58,6 +86,9 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// A table of the target, qualified so that nothing can shadow it.
     fn table(&self, name: &TableName) -> String;
+
+    /// A table's own rows, without those of tables that inherit from it.
+    fn rows(&self, table: &Table) -> String;
 
     /// A table of ours that lives as long as the transaction.
     fn temporary(&self, name: &str) -> String;
@@ -81,12 +112,17 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The value of a column as text.
     fn text(&self, column: &Column, sql: &str) -> String;
 
-    /// A referring column, written so that comparing it with its parent's
-    /// values means what the foreign key means.
-    fn reference(&self, child: &Table, parent: &Table, pair: ColumnPair, sql: &str) -> String;
+    /// A referring column and the column that it refers to, written so that
+    /// comparing them means what the foreign key means.
+    fn reference(&self, tie: &Tie<'_>, child: &str, parent: &str) -> (String, String);
 
-    /// True when two values differ, NULL being a value like any other.
-    fn differs(&self, left: &str, right: &str) -> String;
+    /// True when a column's value is another one, NULL being a value like any
+    /// other.
+    fn differs(&self, column: &Column, sql: &str, value: &str) -> String;
+
+    /// True when a text can be a value of the column at all, so that asking
+    /// for it is no error.
+    fn accepts(&self, column: &Column, text: &str) -> bool;
 
     /// What a column's default is when it is set explicitly.
     fn default(&self, column: &Column) -> String;
@@ -95,8 +131,43 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// `guard::TestDomains` in SQL.
     fn is_test_email(&self, sql: &str, domains: &[String]) -> String;
 
-    /// Begins the transaction of an operation and sets what holds for it.
-    fn begin(&self) -> Vec<String>;
+    /// The text at this path in a JSON column; NULL where there is none, also
+    /// in a column that holds no JSON.
+    fn json_text(&self, column: &Column, sql: &str, path: &[&str]) -> String;
+
+    /// True when a column is a tag, or a list of tags with it.
+    fn has_tag(&self, column: &Column, sql: &str, tag: &str) -> String;
+
+    /// Takes the lock of an operation until the transaction ends: together
+    /// with others for one user or session, alone for anything wider. Nothing
+    /// where `begin` has locked the whole database.
+    fn lock(&self, hold: Hold) -> Option<&'static str>;
+
+    /// Asks for schema, table, column and name of every sequence that has
+    /// moved, with the value that it gave last and its first one; a first
+    /// question says whether there are any.
+    fn sequences(&self) -> (Option<&'static str>, String);
+
+    /// Makes a sequence give `next`.
+    fn restart(&self, sequence: &str, next: i64) -> String;
+
+    /// Begins the transaction of an operation, which may take `time`, and
+    /// sets what holds for it.
+    fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
+
+    /// Locks the rows that a query finds against everybody else.
+    fn for_update(&self) -> &'static str;
+
+    /// Tells the planner about a table of ours that was just filled.
+    fn analyze(&self, name: &str) -> Option<String>;
+
+    /// True when deletions that need one another are one statement; false
+    /// when their checks wait for the commit anyway.
+    fn deletes_together(&self) -> bool;
+
+    /// Makes every check happen that has waited, while there is still a
+    /// transaction to roll back.
+    fn settle(&self) -> Option<&'static str>;
 
     /// Asks, after a commit was refused, which tables (child, parent) a
     /// foreign key was violated between; nothing where the refusal says it.

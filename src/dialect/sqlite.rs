@@ -1,11 +1,11 @@
 //! SQLite.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use super::{Catalogue, Class, Dialect};
+use super::{Catalogue, Class, Dialect, Hold, Tie};
 use crate::{
     policy::Value,
-    schema::{Column, ColumnPair, Table, TableName},
+    schema::{Column, Table, TableName},
 };
 
 /// SQLite's notation. Everything is told to `main`, so that no temporary
@@ -40,6 +40,10 @@ fn affinity(type_name: &str) -> Affinity {
     }
 }
 
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 impl Dialect for Sqlite {
     fn quote(&self, identifier: &str) -> String {
         format!("\"{}\"", identifier.replace('"', "\"\""))
@@ -47,6 +51,10 @@ impl Dialect for Sqlite {
 
     fn table(&self, name: &TableName) -> String {
         format!("main.{}", self.quote(&name.name))
+    }
+
+    fn rows(&self, table: &Table) -> String {
+        self.table(&table.name)
     }
 
     fn temporary(&self, name: &str) -> String {
@@ -88,7 +96,7 @@ impl Dialect for Sqlite {
             Value::Integer(number) => number.to_string(),
             Value::Float(number) => number.to_string(),
             Value::Boolean(flag) => i32::from(*flag).to_string(),
-            Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+            Value::Text(text) => quoted(text),
         }
     }
 
@@ -106,21 +114,24 @@ impl Dialect for Sqlite {
     /// A foreign key compares by the parent's affinity and collation, whatever
     /// the child's are. A unary plus takes the child's affinity away, and with
     /// it the use of an index, so it stands only where the two differ.
-    fn reference(&self, child: &Table, parent: &Table, pair: ColumnPair, sql: &str) -> String {
-        let (from, to) = (child.column(pair.child), parent.column(pair.parent));
-        let mut text = sql.to_owned();
-        if affinity(&from.type_name) != affinity(&to.type_name) {
+    fn reference(&self, tie: &Tie<'_>, child: &str, parent: &str) -> (String, String) {
+        let mut text = child.to_owned();
+        if affinity(&tie.from.type_name) != affinity(&tie.to.type_name) {
             text.insert(0, '+');
         }
-        if child.has_collations || parent.has_collations {
-            let collation = to.collation.as_deref().unwrap_or("BINARY");
+        if tie.child.has_collations || tie.parent.has_collations {
+            let collation = tie.to.collation.as_deref().unwrap_or("BINARY");
             let _ = write!(text, " COLLATE {collation}");
         }
-        text
+        (text, parent.to_owned())
     }
 
-    fn differs(&self, left: &str, right: &str) -> String {
-        format!("{left} IS NOT {right}")
+    fn differs(&self, _column: &Column, sql: &str, value: &str) -> String {
+        format!("{sql} IS NOT {value}")
+    }
+
+    fn accepts(&self, _column: &Column, _text: &str) -> bool {
+        true
     }
 
     fn default(&self, column: &Column) -> String {
@@ -148,11 +159,65 @@ impl Dialect for Sqlite {
     /// IMMEDIATE: a deferred transaction that reads first fails when another
     /// writes in between. Foreign keys stay on; their checks wait for the
     /// commit, so that cycles can go.
-    fn begin(&self) -> Vec<String> {
-        vec![
-            "BEGIN IMMEDIATE".to_owned(),
-            "PRAGMA defer_foreign_keys = ON".to_owned(),
-        ]
+    fn json_text(&self, _column: &Column, sql: &str, path: &[&str]) -> String {
+        let keys: Vec<String> = path
+            .iter()
+            .map(|key| format!("\"{}\"", key.replace('"', "")))
+            .collect();
+        let path = quoted(&format!("$.{}", keys.join(".")));
+        // json_extract fails the whole statement at one malformed row.
+        format!("CASE WHEN json_valid({sql}) THEN CAST(json_extract({sql}, {path}) AS TEXT) END")
+    }
+
+    fn has_tag(&self, _column: &Column, sql: &str, tag: &str) -> String {
+        format!("{sql} = {tag}")
+    }
+
+    fn lock(&self, _hold: Hold) -> Option<&'static str> {
+        None
+    }
+
+    /// SQLite keeps books only for AUTOINCREMENT; other tables take one more
+    /// than their highest key by themselves.
+    fn sequences(&self) -> (Option<&'static str>, String) {
+        (
+            Some("SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'"),
+            "SELECT NULL, name, 'rowid', name, CAST(seq AS TEXT), '1' FROM main.sqlite_sequence \
+             ORDER BY name"
+                .to_owned(),
+        )
+    }
+
+    fn restart(&self, sequence: &str, next: i64) -> String {
+        format!(
+            "UPDATE main.sqlite_sequence SET seq = {} WHERE name = {}",
+            next - 1,
+            quoted(sequence)
+        )
+    }
+
+    fn begin(&self, patience: Duration, _time: Option<Duration>) -> String {
+        format!(
+            "PRAGMA busy_timeout = {}; BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON",
+            patience.as_millis().max(1)
+        )
+    }
+
+    /// The whole database is locked by `begin`.
+    fn for_update(&self) -> &'static str {
+        ""
+    }
+
+    fn analyze(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn deletes_together(&self) -> bool {
+        false
+    }
+
+    fn settle(&self) -> Option<&'static str> {
+        None
     }
 
     fn violated(&self) -> Option<String> {
@@ -212,6 +277,7 @@ impl Dialect for Sqlite {
             (19, _) => Class::Violation,
             (5 | 6, _) => Class::Busy,
             (8, _) => Class::ReadOnly,
+            (13, _) => Class::Full,
             (3 | 23, _) => Class::Permission,
             (9, _) => Class::Interrupted,
             (14, _) => Class::Unavailable,
@@ -238,7 +304,7 @@ impl Dialect for Sqlite {
                 "SELECT NULL, m.name, CASE WHEN m.wr THEN NULL {} {} {} END, \
                  CAST(EXISTS (SELECT 1 FROM main.sqlite_schema AS g WHERE g.type = 'trigger' \
                  AND lower(g.tbl_name) = lower(m.name)) AS TEXT), \
-                 CAST(m.sql LIKE '%collate%' AS TEXT), NULL FROM {names} ORDER BY m.name",
+                 CAST(m.sql LIKE '%collate%' AS TEXT), NULL, '0' FROM {names} ORDER BY m.name",
                 hidden("rowid"),
                 hidden("_rowid_"),
                 hidden("oid"),

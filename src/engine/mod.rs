@@ -23,6 +23,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ use crate::{
     error::{Error, Failure},
     guard::{Limits, TestDomains},
     journal::{Intent, Journal, Outcome, RefusedCall},
-    operation::{Action, Changes, Level, Mode, OperationId},
+    operation::{Action, Changes, Extent, Mode, OperationId, Progress},
     plan::Edge,
     target::{self, Deadline, Target},
 };
@@ -49,8 +50,10 @@ pub struct Served {
     pub target: Target,
     /// Who is a test user there.
     pub domains: TestDomains,
-    /// How much one operation may change.
+    /// How much an operation on one user or session may change.
     pub limits: Limits,
+    /// How much any other operation may change.
+    pub bulk_limits: Limits,
 }
 
 /// Runs operations on targets and records them.
@@ -58,6 +61,8 @@ pub struct Served {
 pub struct Engine {
     targets: BTreeMap<String, Arc<Served>>,
     journal: Journal,
+    /// An error's reason as callers see it, so that the journal says the same.
+    reason: fn(&Error) -> &'static str,
     running: TaskTracker,
     draining: AtomicBool,
 }
@@ -82,12 +87,16 @@ pub struct Finished<T> {
 /// What a reset did.
 #[derive(Debug)]
 pub struct ResetDone {
-    /// The level.
-    pub level: Level,
+    /// How much was in scope.
+    pub extent: Extent,
     /// Whether the changes were kept.
     pub mode: Mode,
     /// The changes.
     pub changes: Changes,
+    /// What was deleted, by the policy's names.
+    pub public_counts: Vec<(String, u64)>,
+    /// The test session, where one was given.
+    pub session: Option<String>,
     /// How the plan followed each reference, in words and as a choice.
     pub edges: Vec<(String, Edge)>,
 }
@@ -108,13 +117,59 @@ struct Context {
     served: Arc<Served>,
     grant: Grant,
     deadline: Deadline,
+    watcher: Option<Watcher>,
     started: Timestamp,
 }
 
+impl Context {
+    /// Tells the watcher, if somebody watches. One that has left is no
+    /// reason to stop.
+    fn tell(&self, progress: Progress) {
+        if let Some(watcher) = &self.watcher {
+            drop(watcher.send(progress));
+        }
+    }
+}
+
+/// Where an operation tells how far it is. A plan has few steps, so what a
+/// slow watcher leaves unread stays small.
+pub type Watcher = mpsc::UnboundedSender<Progress>;
+
+/// An operation that was started.
+#[derive(Debug)]
+pub struct Running {
+    /// Its id in the journal.
+    pub operation: OperationId,
+    begun: Instant,
+    task: JoinHandle<Result<Finished<Done>, Failure>>,
+}
+
+impl Running {
+    /// Waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    pub async fn end(self) -> Result<Finished<Done>, Failure> {
+        self.task.await.unwrap_or_else(|_| {
+            Err(Failure {
+                error: Error::Invariant,
+                operation: Some(self.operation),
+                took: self.begun.elapsed(),
+            })
+        })
+    }
+}
+
 impl Engine {
-    /// An engine over these targets, recording in this journal.
+    /// An engine over these targets, recording in this journal. `reason`
+    /// tells an error's reason as callers see it.
     #[must_use]
-    pub fn new(targets: Vec<Served>, journal: Journal) -> Arc<Self> {
+    pub fn new(
+        targets: Vec<Served>,
+        journal: Journal,
+        reason: fn(&Error) -> &'static str,
+    ) -> Arc<Self> {
         let targets = targets
             .into_iter()
             .map(|served| (served.target.name().to_owned(), Arc::new(served)))
@@ -122,6 +177,7 @@ impl Engine {
         Arc::new(Self {
             targets,
             journal,
+            reason,
             running: TaskTracker::new(),
             draining: AtomicBool::new(false),
         })
@@ -160,17 +216,19 @@ impl Engine {
         names.join(", ")
     }
 
-    /// Runs an operation that changes data. It goes on when the returned
-    /// future is dropped.
+    /// Starts an operation that changes data. It ends by itself, whether
+    /// somebody waits for it or not; whoever gives `watcher` is told how far
+    /// it is.
     ///
     /// # Errors
     ///
-    /// With the operation's id once it is recorded.
-    pub async fn run(
+    /// When the server takes no new operations.
+    pub fn start(
         self: &Arc<Self>,
         grant: Grant,
         deadline: Deadline,
-    ) -> Result<Finished<Done>, Failure> {
+        watcher: Option<Watcher>,
+    ) -> Result<Running, Failure> {
         let begun = Instant::now();
         if self.draining.load(Ordering::Acquire) {
             return Err(Failure {
@@ -180,15 +238,11 @@ impl Engine {
             });
         }
         let operation = OperationId::from(Uuid::now_v7());
-        let task = self
-            .running
-            .spawn(Arc::clone(self).conduct(operation, grant, deadline, begun));
-        task.await.unwrap_or_else(|_| {
-            Err(Failure {
-                error: Error::Invariant,
-                operation: Some(operation),
-                took: begun.elapsed(),
-            })
+        let conducted = Arc::clone(self).conduct(operation, grant, deadline, watcher, begun);
+        Ok(Running {
+            operation,
+            begun,
+            task: self.running.spawn(conducted),
         })
     }
 
@@ -199,6 +253,7 @@ impl Engine {
         operation: OperationId,
         grant: Grant,
         deadline: Deadline,
+        watcher: Option<Watcher>,
         begun: Instant,
     ) -> Result<Finished<Done>, Failure> {
         let actor = grant.principal().subject.clone();
@@ -219,6 +274,7 @@ impl Engine {
             served,
             grant,
             deadline,
+            watcher,
             started: now(),
         };
         let intent = Intent {
@@ -242,12 +298,13 @@ impl Engine {
         let closed = match &result {
             Ok(done) => self.journal.close(entry, &outcome(done), at, took).await,
             Err(error) => {
-                report(operation, error);
+                let reason = (self.reason)(error);
+                report(operation, reason, error);
                 let message = error.to_string();
                 let outcome = match error {
                     Error::Target(target::Error::InDoubt) => Outcome::InDoubt,
                     _ => Outcome::Failed {
-                        reason: reason(error),
+                        reason,
                         message: &message,
                     },
                 };
@@ -326,7 +383,10 @@ async fn work(context: Context) -> Result<Done, Error> {
         });
     }
     match context.grant.action().clone() {
-        Action::ResetUser(action) => reset::user(&context, action).await.map(Done::Reset),
+        Action::ResetUser(_)
+        | Action::ResetTestUsers(_)
+        | Action::Cleanup(_)
+        | Action::FullReset(_) => reset::reset(&context).await.map(Done::Reset),
         Action::CreateTestUser(action) => {
             accounts::create(&context, action).await.map(Done::Created)
         }
@@ -353,23 +413,7 @@ fn outcome(done: &Done) -> Outcome<'_> {
 
 /// Logs a failure once, with the driver's words, which callers never see. Our
 /// own words can name a user, so they are for the caller and the journal only.
-fn report(operation: OperationId, error: &Error) {
+fn report(operation: OperationId, reason: &str, error: &Error) {
     let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::warn!(%operation, reason = reason(error), source, "operation failed");
-}
-
-/// What went wrong in one word, for the journal.
-fn reason(error: &Error) -> &'static str {
-    match error {
-        Error::Field { .. } => "invalid_field",
-        Error::Denied(_) => "denied",
-        Error::TargetNotFound { .. } => "target_not_found",
-        Error::Refused(_) => "refused",
-        Error::Plan(_) => "no_plan",
-        Error::Target(_) => "target_failed",
-        Error::Journal(_) => "journal_failed",
-        Error::Draining => "draining",
-        Error::DeadlineExceeded { .. } => "deadline_exceeded",
-        Error::Invariant => "invariant_violated",
-    }
+    tracing::warn!(%operation, reason, source, "operation failed");
 }

@@ -32,6 +32,8 @@ pub enum Layer {
     User,
     /// Rows that must not be left behind.
     References,
+    /// The phrase by which the caller says that it is meant.
+    Confirmation,
     /// How many rows one operation may change.
     Budget,
 }
@@ -57,6 +59,10 @@ pub enum Reason {
     ProtectedUser,
     /// Rows that stay refer to rows that would go.
     BlockedByReferences,
+    /// The confirmation phrase is missing.
+    ConfirmationRequired,
+    /// The confirmation phrase is another one.
+    ConfirmationMismatch,
     /// More rows would change than allowed.
     BlastRadiusExceeded,
 }
@@ -200,6 +206,34 @@ pub fn precheck(setting: &Setting, now: Timestamp) -> Result<(), Refused> {
     } else {
         Err(Refused(refusals))
     }
+}
+
+/// Lets a caller pass who has typed the phrase.
+///
+/// # Errors
+///
+/// When it is missing or another one.
+pub fn confirm(phrase: &str, typed: &str) -> Result<(), Refusal> {
+    if typed == phrase {
+        return Ok(());
+    }
+    let (reason, message) = match typed.is_empty() {
+        true => (
+            Reason::ConfirmationRequired,
+            "this deletes data for good and needs a confirmation",
+        ),
+        false => (
+            Reason::ConfirmationMismatch,
+            "the confirmation is not the phrase that this target demands",
+        ),
+    };
+    Err(Refusal {
+        layer: Layer::Confirmation,
+        reason,
+        message: message.to_owned(),
+        fix: format!("set confirmation to {phrase:?}, or look first with validate_only"),
+        observed: pairs([("confirmation", phrase)]),
+    })
 }
 
 /// What each layer says of a target. Without `seen`, because the database
@@ -420,6 +454,7 @@ impl fmt::Display for Layer {
             Self::Marker => "marker",
             Self::User => "user",
             Self::References => "references",
+            Self::Confirmation => "confirmation",
             Self::Budget => "budget",
         })
     }

@@ -8,8 +8,8 @@ use std::{
 
 use super::{
     Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path, Plan,
-    Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, model::LevelRules, problem::Problem,
-    reach,
+    Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, Whence, everything, model::LevelRules,
+    problem::Problem, reach,
 };
 use crate::{
     operation::Level,
@@ -39,9 +39,23 @@ pub enum Error {
 /// When the policy leaves a reference undecided, or a table in the scope has
 /// an obstacle such as row-level security that hides rows.
 pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
-    let Scope::User(level) = scope;
-    let roots = BTreeSet::from([model.users().table]);
-    let reach = reach(model, &roots).map_err(|ambiguities| {
+    let users = model.users().table;
+    let (level, roots) = match scope {
+        Scope::User(level) | Scope::TestUsers(level) => (level, BTreeSet::from([users])),
+        Scope::Marked => (
+            Level::UserCascade,
+            model.marked().map(|root| root.table).collect(),
+        ),
+        Scope::Everything => {
+            let plan = everything::build(model);
+            obstacles(&plan)?;
+            return Ok(plan);
+        }
+    };
+    // Who owns what is the same for every scope: it is decided from the users
+    // as well, whether they are in scope or not.
+    let owners: BTreeSet<TableId> = roots.iter().copied().chain([users]).collect();
+    let reach = reach(model, &owners).map_err(|ambiguities| {
         let text = ambiguities
             .iter()
             .map(|a| Problem::ambiguous(model.schema(), a).to_string())
@@ -49,7 +63,7 @@ pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
             .join("; ");
         Error::Undecided(Problem::new(text))
     })?;
-    let mut builder = Builder::new(model, reach, level);
+    let mut builder = Builder::new(model, reach, level, roots);
     builder.add_sets();
     builder.add_paths();
     builder.add_steps();
@@ -77,6 +91,7 @@ struct Builder<'a> {
     schema: &'a Schema,
     reach: Reach,
     level: Level,
+    roots: BTreeSet<TableId>,
     rules: LevelRules,
     sets: Vec<RowSet>,
     ids: BTreeMap<(Role, TableId), SetId>,
@@ -86,12 +101,13 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(model: &'a Arc<Model>, reach: Reach, level: Level) -> Self {
+    fn new(model: &'a Arc<Model>, reach: Reach, level: Level, roots: BTreeSet<TableId>) -> Self {
         Self {
             model,
             schema: model.schema(),
             reach,
             level,
+            roots,
             rules: model.level(level),
             sets: Vec::new(),
             ids: BTreeMap::new(),
@@ -160,7 +176,6 @@ impl<'a> Builder<'a> {
     }
 
     fn add_sets(&mut self) {
-        let users = self.model.users().table;
         if self.level == Level::UserCascade {
             for table in self.reach.tables.clone() {
                 self.set(Role::Doomed, table);
@@ -174,8 +189,8 @@ impl<'a> Builder<'a> {
             }
             self.add_dependents();
         }
-        for set in self.sets.iter_mut().filter(|set| set.table == users) {
-            set.is_root = true;
+        for set in &mut self.sets {
+            set.is_root = self.roots.contains(&set.table);
         }
     }
 
@@ -229,6 +244,7 @@ impl<'a> Builder<'a> {
                 let from = self.ids.get(&(from, parent)).copied();
                 let to = self.ids.get(&(to, child)).copied();
                 if let (Some(from), Some(to), true) = (from, to, follows) {
+                    let from = Whence::Parents(from);
                     self.sets[to.0].paths.push(Path { foreign_key, from });
                 }
             }
@@ -384,34 +400,9 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The sets in the order in which they can be found, parents first.
+    /// The sets in the order in which they can be found.
     fn groups(&self) -> Vec<Group> {
-        let mut groups = Vec::new();
-        for role in [Role::Owned, Role::Doomed] {
-            let of_role = |id: SetId| self.sets[id.0].role == role;
-            let tables: BTreeSet<TableId> = self
-                .sets
-                .iter()
-                .filter(|set| set.role == role)
-                .map(|set| set.table)
-                .collect();
-            let mut edges = Vec::new();
-            for set in self.sets.iter().filter(|set| set.role == role) {
-                let parents = set.paths.iter().filter(|path| of_role(path.from));
-                edges.extend(parents.map(|path| (self.sets[path.from.0].table, set.table)));
-            }
-            for group in graph::groups(&tables, &edges) {
-                let recursive = edges
-                    .iter()
-                    .any(|(parent, child)| group.contains(parent) && group.contains(child));
-                let sets = group
-                    .iter()
-                    .map(|&table| self.ids[&(role, table)])
-                    .collect();
-                groups.push(Group { sets, recursive });
-            }
-        }
-        groups
+        groups(&self.sets)
     }
 
     /// Which deleted rows others have a share in: every reference of theirs
@@ -435,7 +426,8 @@ impl<'a> Builder<'a> {
             // to no one else.
             let only_the_way_in = matches!(
                 (references.as_slice(), set.paths.as_slice()),
-                ([(id, Some(from))], [path]) if *id == path.foreign_key && *from == path.from
+                ([(id, Some(from))], [path])
+                    if *id == path.foreign_key && path.from == Whence::Parents(*from)
             );
             if !references.is_empty() && !only_the_way_in {
                 shares.push(Share {
@@ -461,4 +453,32 @@ impl<'a> Builder<'a> {
             edges: self.edges,
         }
     }
+}
+
+/// The sets in the order in which they can be found: each after those that
+/// its ways start from, and those of a cycle together.
+pub(super) fn groups(sets: &[RowSet]) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for role in [Role::Owned, Role::Doomed, Role::Kept] {
+        let ids: BTreeMap<TableId, SetId> = sets
+            .iter()
+            .enumerate()
+            .filter(|(_, set)| set.role == role)
+            .map(|(index, set)| (set.table, SetId(index)))
+            .collect();
+        let mut edges = Vec::new();
+        for set in ids.values().map(|id| &sets[id.0]) {
+            let sources = set.paths.iter().filter_map(Path::source);
+            let sources = sources.filter(|from| sets[from.0].role == role);
+            edges.extend(sources.map(|from| (sets[from.0].table, set.table)));
+        }
+        for group in graph::groups(&ids.keys().copied().collect(), &edges) {
+            let recursive = edges
+                .iter()
+                .any(|(from, to)| group.contains(from) && group.contains(to));
+            let sets = group.iter().map(|table| ids[table]).collect();
+            groups.push(Group { sets, recursive });
+        }
+    }
+    groups
 }

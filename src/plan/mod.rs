@@ -6,12 +6,13 @@
 //! dialect's to say.
 
 mod build;
+mod everything;
 mod model;
 mod problem;
 mod reach;
 
 pub use build::{Error, build};
-pub use model::{LevelRules, Model, Users};
+pub use model::{LevelRules, Mark, MarkedTable, Model, Users};
 pub use problem::Problem;
 pub use reach::{Ambiguity, Choice, Fate, Reach, reach};
 
@@ -28,6 +29,12 @@ use crate::{
 pub enum Scope {
     /// One user, found inside the transaction.
     User(Level),
+    /// The test users.
+    TestUsers(Level),
+    /// The rows that carry a test marker.
+    Marked,
+    /// The whole database.
+    Everything,
 }
 
 /// What a reset will do: row sets to find, checks to make, steps to take.
@@ -54,7 +61,7 @@ pub struct RowSet {
     pub table: TableId,
     /// What the rows are found for.
     pub role: Role,
-    /// True for the set that the scope itself names.
+    /// True for the sets that the scope itself names.
     pub is_root: bool,
     /// The ways by which rows get into the set; their union counts.
     pub paths: Vec<Path>,
@@ -69,15 +76,28 @@ pub enum Role {
     Owned,
     /// They will be deleted.
     Doomed,
+    /// They stay although everything else of their table goes.
+    Kept,
 }
 
-/// A way into a row set: the rows whose foreign key refers into another set.
+/// A way into a row set, along a foreign key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path {
-    /// The foreign key; its child is the set's table.
+    /// The foreign key.
     pub foreign_key: ForeignKeyId,
-    /// The set of parents.
-    pub from: SetId,
+    /// Where it starts.
+    pub from: Whence,
+}
+
+/// Where a way into a row set starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whence {
+    /// At the parents of this set: rows that refer to them are found.
+    Parents(SetId),
+    /// At the children of this set: rows that they refer to are found.
+    Children(SetId),
+    /// At all rows of the child's table: rows that they refer to are found.
+    AllChildren,
 }
 
 /// Sets that are found together, because they lead into one another.
@@ -119,6 +139,10 @@ pub enum Step {
     Detach(Detach),
     /// Deletes rows.
     Delete(Delete),
+    /// Clears references of kept rows to rows that go.
+    Release(Release),
+    /// Deletes everything but what is kept.
+    Wipe(Wipe),
 }
 
 /// Sets columns back, in rows that have other values now.
@@ -176,6 +200,29 @@ pub struct Delete {
     /// Optional references inside the group whose check cannot wait; they are
     /// cleared first.
     pub cuts: Vec<Detachment>,
+}
+
+/// Clears a reference of kept rows, because the policy says detach, to rows
+/// that are not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The reference.
+    pub foreign_key: ForeignKeyId,
+    /// The columns that are set to NULL.
+    pub columns: Vec<ColumnId>,
+    /// The referring rows that are kept; all of a kept table when absent.
+    pub rows: Option<SetId>,
+    /// The parents that are kept; none when absent.
+    pub parents: Option<SetId>,
+}
+
+/// Deletes all rows of tables but those that are kept, children first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wipe {
+    /// The tables, each with its rows that are kept.
+    pub tables: Vec<(TableId, Option<SetId>)>,
+    /// True when foreign keys lead from one of the tables into a later one.
+    pub cyclic: bool,
 }
 
 /// How the plan follows one reference, for people to read.
@@ -256,6 +303,8 @@ impl Plan {
                 Step::Restore(step) => vec![self.set(step.set).table],
                 Step::Detach(step) => vec![step.table],
                 Step::Delete(step) => step.sets.iter().map(|&id| self.set(id).table).collect(),
+                Step::Release(step) => vec![self.schema().foreign_key(step.foreign_key).child],
+                Step::Wipe(step) => step.tables.iter().map(|&(table, _)| table).collect(),
             };
             for table in changed {
                 if !tables.contains(&table) {
@@ -266,6 +315,13 @@ impl Plan {
         tables
     }
 
+    fn names(&self, tables: impl Iterator<Item = TableId>) -> String {
+        let names: Vec<String> = tables
+            .map(|table| self.schema().table(table).name.to_string())
+            .collect();
+        names.join(", ")
+    }
+
     /// A step in words.
     #[must_use]
     pub fn title(&self, step: &Step) -> String {
@@ -274,13 +330,30 @@ impl Plan {
             Step::Restore(step) => format!("restore {}", name(self.set(step.set).table)),
             Step::Detach(step) => format!("detach {}", name(step.table)),
             Step::Delete(step) => {
-                let tables: Vec<String> = step
-                    .sets
-                    .iter()
-                    .map(|&id| name(self.set(id).table).to_string())
-                    .collect();
-                format!("delete {}", tables.join(", "))
+                let tables = step.sets.iter().map(|&id| self.set(id).table);
+                format!("delete {}", self.names(tables))
             }
+            Step::Release(step) => {
+                let child = self.schema().foreign_key(step.foreign_key).child;
+                format!("detach {}", name(child))
+            }
+            Step::Wipe(step) => {
+                format!(
+                    "delete {}",
+                    self.names(step.tables.iter().map(|&(table, _)| table))
+                )
+            }
+        }
+    }
+}
+
+impl Path {
+    /// The set that the way starts from, if it is one.
+    #[must_use]
+    pub fn source(&self) -> Option<SetId> {
+        match self.from {
+            Whence::Parents(set) | Whence::Children(set) => Some(set),
+            Whence::AllChildren => None,
         }
     }
 }

@@ -44,6 +44,25 @@ pub struct Model {
     treatments: BTreeMap<ForeignKeyId, Treatment>,
     user_data: LevelRules,
     user_sessions: LevelRules,
+    marked: Vec<MarkedTable>,
+}
+
+/// A table whose rows carry markers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkedTable {
+    /// The table.
+    pub table: TableId,
+    /// Where its marker can be; a row is marked when any of these says so.
+    pub places: Vec<Mark>,
+}
+
+/// Where a row's marker can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// In a JSON column, at this path to the object with the marker.
+    Json(ColumnId, Vec<String>),
+    /// In one of these columns, as `key:value`.
+    Tags(Vec<ColumnId>),
 }
 
 /// The users table and its columns.
@@ -89,7 +108,8 @@ impl Model {
         let treatments = binder.treatments(&schema, &policy);
         let user_data = binder.level(&schema, "user_data", &policy.levels.user_data);
         let user_sessions = binder.level(&schema, "user_sessions", &policy.levels.user_sessions);
-        let Some(users) = binder.users(&schema, &policy) else {
+        let marked = binder.marked(&schema, &policy);
+        let Some(users) = binder.users(&schema, &policy, &marked) else {
             return Err(binder.problems);
         };
         if keep.contains(&users.table) {
@@ -103,6 +123,7 @@ impl Model {
             treatments,
             user_data,
             user_sessions,
+            marked,
         };
         binder.problems.extend(model.contradictions());
         if binder.problems.is_empty() {
@@ -162,6 +183,11 @@ impl Model {
             }
             Level::UserCascade => LevelRules::default(),
         }
+    }
+
+    /// The tables whose rows carry markers.
+    pub fn marked(&self) -> impl Iterator<Item = &MarkedTable> {
+        self.marked.iter()
     }
 
     /// What the rules cannot decide, and what a level names but cannot find.
@@ -364,7 +390,7 @@ impl Binder {
         None
     }
 
-    fn users(&mut self, schema: &Schema, policy: &Policy) -> Option<Users> {
+    fn users(&mut self, schema: &Schema, policy: &Policy, marked: &[MarkedTable]) -> Option<Users> {
         let file = &policy.users;
         let table_id = self.table(schema, "users.table", &file.table)?;
         let table = schema.table(table_id);
@@ -400,7 +426,14 @@ impl Binder {
         let admins = file.admins.as_ref().and_then(|admins| {
             optional("users.admins", Some(&admins.column)).map(|id| (id, admins.values.clone()))
         });
-        let marker = self.marker(schema, policy, table_id);
+        let marker = marked
+            .iter()
+            .filter(|root| root.table == table_id)
+            .flat_map(|root| &root.places)
+            .find_map(|place| match place {
+                Mark::Json(column, path) => Some((*column, path.clone())),
+                Mark::Tags(_) => None,
+            });
         self.creation(table, policy, key);
         Some(Users {
             table: table_id,
@@ -413,26 +446,55 @@ impl Binder {
         })
     }
 
-    /// Every marked table must exist; the users' place of marks is returned.
-    fn marker(
-        &mut self,
-        schema: &Schema,
-        policy: &Policy,
-        users: TableId,
-    ) -> Option<(ColumnId, Vec<String>)> {
-        let mut found = None;
+    fn marked(&mut self, schema: &Schema, policy: &Policy) -> Vec<MarkedTable> {
+        let mut marked = Vec::new();
+        let counted = policy
+            .cleanup
+            .iter()
+            .flat_map(|cleanup| &cleanup.public_counts);
+        for name in counted {
+            self.table(schema, "cleanup.public_counts", name);
+        }
         for root in policy.cleanup.iter().flat_map(|cleanup| &cleanup.roots) {
-            let Some(table) = self.table(schema, "cleanup.roots", &root.table) else {
+            let Some(id) = self.table(schema, "cleanup.roots", &root.table) else {
                 continue;
             };
-            let mut path = root.json.split('.').map(str::to_owned);
-            let column = path.next().unwrap_or_default();
-            let column = self.column(schema.table(table), "cleanup.roots", &column);
-            if table == users {
-                found = column.map(|column| (column, path.collect()));
+            let table = schema.table(id);
+            let places: Vec<Mark> = root
+                .places()
+                .filter_map(|place| self.mark(table, &place))
+                .collect();
+            if places.is_empty() {
+                self.add(format!(
+                    "cleanup.roots says not where {} is marked",
+                    root.table
+                ));
+            }
+            marked.push(MarkedTable { table: id, places });
+        }
+        marked
+    }
+
+    fn mark(&mut self, table: &Table, place: &policy::Place) -> Option<Mark> {
+        let at = "cleanup.roots";
+        match (&place.json, &place.tags) {
+            (Some(json), None) => {
+                let mut path = json.split('.').map(str::to_owned);
+                let column = self.column(table, at, &path.next().unwrap_or_default())?;
+                Some(Mark::Json(column, path.collect()))
+            }
+            (None, Some(tags)) => {
+                let columns: Vec<ColumnId> = tags
+                    .iter()
+                    .filter_map(|tag| self.column(table, at, tag))
+                    .collect();
+                (!columns.is_empty()).then_some(Mark::Tags(columns))
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                self.add(format!("{at} of {} needs one of json and tags", table.name));
+                None
             }
         }
-        found
     }
 
     /// A created user must fill every column that the database demands.

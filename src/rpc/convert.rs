@@ -6,11 +6,16 @@ use jiff::Timestamp;
 
 use super::status::guard_reason;
 use crate::{
-    engine::{Advice, Done, Finished, MarkerState, Report, Served, Status},
+    engine::{Advice, Done, Finished, MarkerState, Report, ResetDone, Served, Status},
     error::Error,
-    operation::{Action, CreateTestUser, Level, Mode, ResetUser, Statistics, UserSelector},
+    operation::{
+        Action, Cleanup, CreateTestUser, Extent, FullReset, Level, Mode, Progress, ResetTestUsers,
+        ResetUser, Statistics, UserSelector,
+    },
     plan::Fate,
-    proto::{self, plan_edge::Choice, reset_user_request::User as UserField},
+    proto::{
+        self, full_reset_response::Event, plan_edge::Choice, reset_user_request::User as UserField,
+    },
 };
 
 /// The longest key that is looked up, in bytes.
@@ -71,6 +76,40 @@ pub(super) fn create_user(message: proto::CreateTestUserRequest) -> Result<Actio
         test_session_id: message.test_session_id,
         mode: mode(message.validate_only),
     }))
+}
+
+pub(super) fn reset_test_users(message: proto::ResetTestUsersRequest) -> Result<Action, Error> {
+    let level = match proto::ResetLevel::try_from(message.level) {
+        Ok(proto::ResetLevel::AllTestData) => Level::UserCascade,
+        _ => level(message.level)?,
+    };
+    for domain in &message.email_domains {
+        text("email_domains", domain, EMAIL_BYTES)?;
+    }
+    Ok(Action::ResetTestUsers(ResetTestUsers {
+        level,
+        email_domains: message.email_domains,
+        include_admins: message.include_admins,
+        mode: mode(message.validate_only),
+    }))
+}
+
+pub(super) fn cleanup(message: proto::CleanupRequest) -> Result<Action, Error> {
+    if let Some(session) = &message.test_session_id {
+        text("test_session_id", session, SESSION_BYTES)?;
+    }
+    Ok(Action::Cleanup(Cleanup {
+        test_session_id: message.test_session_id,
+        mode: mode(message.validate_only),
+    }))
+}
+
+pub(super) fn full_reset(message: proto::FullResetRequest) -> Action {
+    Action::FullReset(FullReset {
+        confirmation: message.confirmation,
+        preserve_admins: message.preserve_admins.unwrap_or(true),
+        mode: mode(message.validate_only),
+    })
 }
 
 pub(super) fn statistics(message: &proto::StatisticsRequest) -> Statistics {
@@ -217,6 +256,7 @@ pub(super) fn status(status: Status, served: &Served, took: Duration) -> proto::
             .collect(),
         test_domains: served.domains.domains().map(str::to_owned).collect(),
         max_rows: number(served.limits.max_rows),
+        max_rows_bulk: number(served.bulk_limits.max_rows),
         duration: span(took),
     }
 }
@@ -229,6 +269,14 @@ fn marker_state(state: MarkerState) -> proto::marker::State {
         MarkerState::Expired => proto::marker::State::Expired,
         MarkerState::Protected => proto::marker::State::Protected,
         MarkerState::Foreign => proto::marker::State::Foreign,
+    }
+}
+
+fn wire_extent(extent: Extent) -> proto::ResetLevel {
+    match extent {
+        Extent::Users(level) => wire_level(level),
+        Extent::TestData => proto::ResetLevel::AllTestData,
+        Extent::Everything => proto::ResetLevel::FullReset,
     }
 }
 
@@ -308,20 +356,12 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
             strategy: strategy(edge.choice.fate).to_owned(),
             reason: edge.choice.reason.clone(),
         });
-    let verb = if dry { "would change" } else { "changed" };
     let rows = changes.total_rows();
-    let message = match changes.users.first() {
-        Some(user) if user.email.is_empty() => {
-            format!("reset of user {} {verb} {rows} rows", user.id)
-        }
-        Some(user) => format!("reset of {} {verb} {rows} rows", user.email),
-        None => "there was no such user, so there was nothing to reset".to_owned(),
-    };
     Some(proto::ResetResult {
         success: true,
-        message,
+        message: sentence(done),
         operation_id: finished.operation.to_string(),
-        level: wire_level(done.level).into(),
+        level: wire_extent(done.extent).into(),
         tables: changes
             .tables
             .iter()
@@ -357,6 +397,73 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
         actor: finished.actor.clone(),
         environment: finished.environment.clone(),
         validate_only: dry,
+        public_counts: done
+            .public_counts
+            .iter()
+            .map(|(name, count)| proto::PublicCount {
+                name: name.clone(),
+                count: number(*count),
+            })
+            .collect(),
+        test_session_id: done.session.clone(),
+    })
+}
+
+/// The result in one sentence.
+fn sentence(done: &ResetDone) -> String {
+    let (changes, dry) = (&done.changes, done.mode == Mode::DryRun);
+    let verb = if dry { "would change" } else { "changed" };
+    let rows = changes.total_rows();
+    match (done.extent, changes.users.first()) {
+        (Extent::TestData, _) if dry => format!("the cleanup would change {rows} rows"),
+        // The words that the callers of the old endpoint know.
+        (Extent::TestData, _) => "Test data cleanup completed".to_owned(),
+        (Extent::Everything, _) => format!("the full reset {verb} {rows} rows"),
+        (Extent::Users(_), None) => "there was nobody to reset".to_owned(),
+        (Extent::Users(_), Some(user)) if changes.user_count == 1 => {
+            let name = match user.email.is_empty() {
+                true => &user.id,
+                false => &user.email,
+            };
+            format!("the reset of {name} {verb} {rows} rows")
+        }
+        (Extent::Users(_), Some(_)) => {
+            let users = changes.user_count;
+            format!("the reset of {users} users {verb} {rows} rows")
+        }
+    }
+}
+
+/// One event of an operation.
+pub(super) fn event(progress: Progress, operation: &str) -> Event {
+    let place = |step: usize| i32::try_from(step).unwrap_or(i32::MAX);
+    match progress {
+        Progress::Planned { steps } => Event::Started(proto::OperationStarted {
+            operation_id: operation.to_owned(),
+            steps,
+        }),
+        Progress::StepStarted { step, title } => Event::StepStarted(proto::StepStarted {
+            step: place(step),
+            title,
+        }),
+        Progress::StepFinished { step, rows, took } => Event::StepFinished(proto::StepFinished {
+            step: place(step),
+            rows: number(rows),
+            duration: span(took),
+        }),
+        Progress::Committed => Event::Committed(proto::Committed {}),
+    }
+}
+
+/// The reply of a cleanup; nothing when the operation was none.
+pub(super) fn cleaned(finished: &Finished<Done>) -> Option<proto::CleanupResponse> {
+    let result = result(finished)?;
+    let counts = result.public_counts.iter();
+    Some(proto::CleanupResponse {
+        deleted_counts: counts
+            .map(|count| (count.name.clone(), count.count))
+            .collect(),
+        result: Some(result),
     })
 }
 

@@ -3,11 +3,13 @@
 
 pub mod authn;
 mod convert;
+mod events;
 mod limits;
 mod status;
 
 pub use authn::Authenticator;
 pub use limits::{NormaliseErrors, panicked};
+pub use status::reason;
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,9 +21,10 @@ use crate::{
     error::{Error, Failure},
     operation::Action,
     proto::{
-        CreateTestUserRequest, CreateTestUserResponse, GetStatusRequest, GetStatusResponse,
-        ResetUserRequest, ResetUserResponse, StatisticsRequest, StatisticsResponse,
-        reset_service_server::ResetService,
+        CleanupRequest, CleanupResponse, CreateTestUserRequest, CreateTestUserResponse,
+        FullResetRequest, GetStatusRequest, GetStatusResponse, ResetTestUsersRequest,
+        ResetTestUsersResponse, ResetUserRequest, ResetUserResponse, StatisticsRequest,
+        StatisticsResponse, reset_service_server::ResetService,
     },
     target::Deadline,
 };
@@ -79,8 +82,12 @@ impl Resets {
         let early = |error| status::failure(&call.failed(error));
         let action = action.map_err(early)?;
         let grant = self.grant(call, target, action).map_err(early)?;
-        let done = self.engine.run(grant, call.deadline).await;
-        done.map_err(|failure| status::failure(&failure))
+        let failed = |failure: Failure| status::failure(&failure);
+        let running = self
+            .engine
+            .start(grant, call.deadline, None)
+            .map_err(failed)?;
+        running.end().await.map_err(failed)
     }
 }
 
@@ -164,6 +171,56 @@ impl ResetService for Resets {
                 result: Some(result),
             },
         ))
+    }
+
+    async fn reset_test_users(
+        &self,
+        request: Request<ResetTestUsersRequest>,
+    ) -> Result<Response<ResetTestUsersResponse>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let action = convert::reset_test_users(message);
+        let finished = self.change(&call, &target, action).await?;
+        let result = convert::result(&finished).ok_or_else(status::invariant)?;
+        Ok(reply(
+            finished.operation,
+            ResetTestUsersResponse {
+                result: Some(result),
+            },
+        ))
+    }
+
+    async fn cleanup(
+        &self,
+        request: Request<CleanupRequest>,
+    ) -> Result<Response<CleanupResponse>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let finished = self
+            .change(&call, &target, convert::cleanup(message))
+            .await?;
+        let response = convert::cleaned(&finished).ok_or_else(status::invariant)?;
+        Ok(reply(finished.operation, response))
+    }
+
+    type FullResetStream = events::Events;
+
+    async fn full_reset(
+        &self,
+        request: Request<FullResetRequest>,
+    ) -> Result<Response<Self::FullResetStream>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let early = |error| status::failure(&call.failed(error));
+        let action = convert::full_reset(message);
+        let grant = self.grant(&call, &target, action).map_err(early)?;
+        let (watcher, progress) = tokio::sync::mpsc::unbounded_channel();
+        let started = self.engine.start(grant, call.deadline, Some(watcher));
+        let running = started.map_err(|failure| status::failure(&failure))?;
+        Ok(reply(running.operation, events::of(running, progress)))
     }
 
     async fn create_test_user(

@@ -144,6 +144,10 @@ fn at_target(error: &target::Error) -> Told {
     match error {
         E::Unavailable(_) => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry(),
         E::Busy => Told::new(Code::Aborted, ErrorReason::LockTimeout).retry(),
+        E::Conflict(_) => Told::new(Code::Aborted, ErrorReason::Deadlock).retry(),
+        E::Full { step } => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable)
+            .retry()
+            .with("step", step),
         E::Policy { target, .. } => {
             Told::new(Code::Unavailable, ErrorReason::ServiceNotInitialized)
                 .retry()
@@ -215,6 +219,8 @@ pub(super) fn guard_reason(reason: Reason) -> ErrorReason {
         Reason::NotATestUser => ErrorReason::NotATestUser,
         Reason::ProtectedUser => ErrorReason::ProtectedUser,
         Reason::BlockedByReferences => ErrorReason::BlockedByReferences,
+        Reason::ConfirmationRequired => ErrorReason::ConfirmationRequired,
+        Reason::ConfirmationMismatch => ErrorReason::ConfirmationMismatch,
         Reason::BlastRadiusExceeded => ErrorReason::BlastRadiusExceeded,
     }
 }
@@ -231,7 +237,8 @@ fn refusal(refused: &Refused) -> Told {
         | Layer::Identity
         | Layer::Marker
         | Layer::User
-        | Layer::References => Code::FailedPrecondition,
+        | Layer::References
+        | Layer::Confirmation => Code::FailedPrecondition,
     };
     let mut told = Told::new(code, guard_reason(first.reason));
     for refusal in &refused.0 {
@@ -255,6 +262,12 @@ fn violation(details: &mut ErrorDetails, refusal: &Refusal) {
         let kind = name(guard_reason(refusal.reason));
         details.add_precondition_failure_violation(kind, refusal.layer.to_string(), description);
     }
+}
+
+/// An error's reason as callers see it, for the journal.
+#[must_use]
+pub fn reason(error: &Error) -> &'static str {
+    name(told(error).reason)
 }
 
 /// The reason of a denial, for the journal.

@@ -47,6 +47,8 @@ pub struct Table {
     /// True when some column of it compares by a collation of its own, so
     /// that comparisons must name the one that they mean.
     pub has_collations: bool,
+    /// True when other tables inherit from it, whose rows are not its own.
+    pub has_heirs: bool,
     /// What keeps a reset from deleting from this table, in words, such as
     /// row-level security that hides rows from our role.
     pub obstacle: Option<String>,

@@ -1,22 +1,27 @@
-//! Connections: native pools behind one small face, and what their errors
-//! mean.
+//! Connections: native pools behind one small face.
 
 use std::{path::PathBuf, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _,
+    AssertSqlSafe, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
     pool::PoolConnection,
-    sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions},
+    postgres::{self, PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
+    sqlite::{self, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions},
 };
 
-use super::LOCK_TIMEOUT;
+use super::{
+    LOCK_TIMEOUT,
+    fault::{Error, Fault},
+};
 use crate::{
-    dialect::{Class, Dialect, Row, Sqlite as SqliteDialect, Statement},
-    guard::{Refusal, Refused},
-    plan::Problem,
+    address::TlsMode,
+    dialect::{Dialect, Postgres, Row, Sqlite, Statement},
 };
 
-/// How a target is reached. It can hold a password, so it does not print.
+/// Connections that a target on a server keeps at most.
+const CONNECTIONS: u32 = 16;
+
+/// How a target is reached. It can hold a password, so it prints without.
 #[derive(Clone)]
 pub enum Credentials {
     /// A SQLite file.
@@ -26,99 +31,22 @@ pub enum Credentials {
         /// Whether a file that is not there is made.
         create: bool,
     },
-}
-
-/// Why the target could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database cannot be reached.
-    #[error("the database of the target cannot be reached")]
-    Unavailable(#[source] sqlx::Error),
-    /// Another operation held the target for too long.
-    #[error("another operation held the target for more than {} seconds", LOCK_TIMEOUT.as_secs())]
-    Busy,
-    /// The policy does not fit the database.
-    #[error("the policy of target {target} does not fit its database: {}", super::problems(.problems))]
-    Policy {
-        /// The target.
-        target: String,
-        /// What is wrong.
-        problems: Vec<Problem>,
+    /// A PostgreSQL server.
+    Postgres {
+        /// Its host.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The role.
+        user: String,
+        /// The role's password.
+        password: Option<String>,
+        /// The database.
+        database: String,
+        /// How the connection is protected; by the driver's own rule when
+        /// absent.
+        tls: Option<TlsMode>,
     },
-    /// A guard refuses.
-    #[error("{0}")]
-    Refused(Refused),
-    /// What the guards saw has changed since.
-    #[error("{0} changed between the check and the execution")]
-    Changed(&'static str),
-    /// No user has this key or e-mail.
-    #[error("no user has {field} {value}")]
-    UserNotFound {
-        /// Which field was asked by.
-        field: &'static str,
-        /// What was asked.
-        value: String,
-    },
-    /// Several users match.
-    #[error("{count} users have {field} {value}: name one by its key")]
-    UserAmbiguous {
-        /// Which field was asked by.
-        field: &'static str,
-        /// What was asked.
-        value: String,
-        /// How many.
-        count: usize,
-    },
-    /// A value that has to be unique exists already.
-    #[error("a user with this e-mail, or another unique value of it, exists already")]
-    Duplicate,
-    /// A constraint or a trigger refused.
-    #[error("{step} failed: {detail}")]
-    Violation {
-        /// The step.
-        step: String,
-        /// What refused, as far as it can be told.
-        detail: String,
-    },
-    /// The deadline passed; everything was rolled back.
-    #[error("the deadline passed during {phase}; nothing was changed")]
-    DeadlineExceeded {
-        /// What was being done.
-        phase: String,
-    },
-    /// The database takes no writes.
-    #[error("the database is read-only")]
-    ReadOnly,
-    /// Our role lacks a privilege.
-    #[error("the database role lacks a privilege that {step} needs")]
-    Permission {
-        /// What was being done.
-        step: String,
-    },
-    /// The connection was lost at the commit.
-    #[error("the connection was lost at the commit, which may or may not have happened")]
-    InDoubt,
-    /// Anything else that the database says.
-    #[error("the database failed during {step}")]
-    Database {
-        /// What was being done.
-        step: String,
-        /// Its own words, for the log.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// The database answered what it never should.
-    #[error("the database answered unexpectedly: {0}")]
-    Unexpected(String),
-}
-
-/// A failed statement, before it is known what was being done.
-#[derive(Debug)]
-pub struct Fault {
-    /// What it means.
-    pub class: Class,
-    /// The driver's own error, for the log.
-    pub source: sqlx::Error,
 }
 
 /// The connections of one target.
@@ -130,18 +58,35 @@ pub(super) enum Pool {
         writer: SqlitePool,
         reader: SqlitePool,
     },
+    Postgres(PgPool),
 }
 
 /// One connection, for as long as it is needed.
 #[derive(Debug)]
 pub(super) enum Session {
-    Sqlite(PoolConnection<Sqlite>),
+    Sqlite(PoolConnection<sqlite::Sqlite>),
+    Postgres(PoolConnection<postgres::Postgres>),
 }
 
 impl Credentials {
+    /// The dialect of the database.
+    pub(super) fn dialect(&self) -> Box<dyn Dialect> {
+        match self {
+            Self::Sqlite { .. } => Box::new(Sqlite),
+            Self::Postgres { .. } => Box::new(Postgres),
+        }
+    }
+
     pub(super) fn redacted(&self) -> String {
         match self {
             Self::Sqlite { path, .. } => format!("sqlite:{}", path.display()),
+            Self::Postgres {
+                host,
+                port,
+                user,
+                database,
+                ..
+            } => format!("postgresql://{user}@{host}:{port}/{database}"),
         }
     }
 }
@@ -184,77 +129,146 @@ impl Pool {
                     reader: pool(4).connect_lazy_with(options),
                 })
             }
+            Credentials::Postgres { .. } => {
+                let options = server_options(credentials);
+                // A pool tells a refused connection only after its time-out:
+                // one direct connection tells it at once.
+                let probe = postgres::PgConnection::connect_with(&options);
+                let probe = tokio::time::timeout(LOCK_TIMEOUT, probe).await;
+                let probe = probe.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
+                drop(probe.map_err(Error::Unavailable)?.close().await);
+                let pool = PgPoolOptions::new()
+                    .max_connections(CONNECTIONS)
+                    .acquire_timeout(LOCK_TIMEOUT)
+                    .connect_lazy_with(options);
+                Ok(Self::Postgres(pool))
+            }
         }
     }
 
     /// A connection for reading.
     pub(super) async fn acquire(&self, patience: Duration) -> Result<Session, Error> {
-        let Self::Sqlite { reader, .. } = self;
-        Self::take(reader, patience).await
+        match self {
+            Self::Sqlite { reader, .. } => take(reader, patience).await.map(Session::Sqlite),
+            Self::Postgres(pool) => take(pool, patience).await.map(Session::Postgres),
+        }
     }
 
     /// A connection for changing: the right to be the one who does.
     pub(super) async fn acquire_writer(&self, patience: Duration) -> Result<Session, Error> {
-        let Self::Sqlite { writer, .. } = self;
-        Self::take(writer, patience).await
-    }
-
-    async fn take(pool: &SqlitePool, patience: Duration) -> Result<Session, Error> {
-        match tokio::time::timeout(patience, pool.acquire()).await {
-            Ok(Ok(connection)) => Ok(Session::Sqlite(connection)),
-            Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => Err(Error::Busy),
-            Ok(Err(error)) => Err(Error::Unavailable(error)),
+        match self {
+            Self::Sqlite { writer, .. } => take(writer, patience).await.map(Session::Sqlite),
+            Self::Postgres(pool) => take(pool, patience).await.map(Session::Postgres),
         }
     }
 
     pub(super) async fn close(&self) {
-        let Self::Sqlite { writer, reader } = self;
-        reader.close().await;
-        writer.close().await;
+        match self {
+            Self::Sqlite { writer, reader } => {
+                reader.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
     }
+}
+
+async fn take<D: sqlx::Database>(
+    pool: &sqlx::Pool<D>,
+    patience: Duration,
+) -> Result<PoolConnection<D>, Error> {
+    match tokio::time::timeout(patience, pool.acquire()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => Err(Error::Busy),
+        Ok(Err(error)) => Err(Error::Unavailable(error)),
+    }
+}
+
+/// Every option that the environment could set is set here: nothing but the
+/// address decides where the connection leads.
+fn server_options(credentials: &Credentials) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass().application_name("resetd");
+    let Credentials::Postgres {
+        host,
+        port,
+        user,
+        password,
+        database,
+        tls,
+    } = credentials
+    else {
+        return options;
+    };
+    let mut options = options
+        .host(host)
+        .port(*port)
+        .username(user)
+        .database(database)
+        .ssl_mode(match tls {
+            Some(TlsMode::Disable) => PgSslMode::Disable,
+            Some(TlsMode::Allow) => PgSslMode::Allow,
+            None | Some(TlsMode::Prefer) => PgSslMode::Prefer,
+            Some(TlsMode::Require) => PgSslMode::Require,
+            Some(TlsMode::VerifyCa) => PgSslMode::VerifyCa,
+            Some(TlsMode::VerifyFull) => PgSslMode::VerifyFull,
+        });
+    if let Some(password) = password {
+        options = options.password(password);
+    }
+    options
+}
+
+/// Does the same with either connection; errors become faults of its dialect.
+macro_rules! with {
+    ($session:expr, $connection:ident => $body:expr) => {
+        match $session {
+            Session::Sqlite($connection) => $body.map_err(|error| Fault::of(&Sqlite, error)),
+            Session::Postgres($connection) => $body.map_err(|error| Fault::of(&Postgres, error)),
+        }
+    };
+}
+
+/// A query with its parameters.
+///
+/// Every statement is made by a dialect from quoted names; values that
+/// callers give are always parameters.
+macro_rules! query {
+    ($statement:expr) => {{
+        let sql = AssertSqlSafe($statement.sql.clone()).into_sql_str();
+        let mut query = sqlx::query(sql).persistent(false);
+        for parameter in &$statement.parameters {
+            query = query.bind(parameter);
+        }
+        query
+    }};
 }
 
 impl Session {
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn run(&mut self, statement: &Statement) -> Result<u64, Fault> {
-        let Self::Sqlite(connection) = self;
-        // Every statement is made by a dialect from quoted names; values that
-        // callers give are always parameters.
-        let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
-        let mut query = sqlx::query(sql).persistent(false);
-        for parameter in &statement.parameters {
-            query = query.bind(parameter);
-        }
-        let done = connection.execute(query).await.map_err(Fault::sqlite)?;
-        Ok(done.rows_affected())
+        with!(self, connection => {
+            let done = connection.execute(query!(statement)).await;
+            done.map(|done| done.rows_affected())
+        })
     }
 
     /// Runs several statements of one text.
     pub(super) async fn batch(&mut self, sql: &str) -> Result<(), Fault> {
-        let Self::Sqlite(connection) = self;
         let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
-        let batch = sqlx::raw_sql(sql);
-        connection.execute(batch).await.map_err(Fault::sqlite)?;
-        Ok(())
+        with!(self, connection => connection.execute(sqlx::raw_sql(sql)).await.map(|_| ()))
     }
 
     /// Runs a query whose columns are all text.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
-        let Self::Sqlite(connection) = self;
-        let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
-        let mut query = sqlx::query(sql).persistent(false);
-        for parameter in &statement.parameters {
-            query = query.bind(parameter);
-        }
-        let rows = connection.fetch_all(query).await.map_err(Fault::sqlite)?;
-        rows.iter()
-            .map(|row| {
-                (0..row.len())
-                    .map(|index| row.try_get(index))
-                    .collect::<Result<Row, _>>()
-                    .map_err(Fault::sqlite)
-            })
-            .collect()
+        with!(self, connection => {
+            match connection.fetch_all(query!(statement)).await {
+                Ok(rows) => rows
+                    .iter()
+                    .map(|row| (0..row.len()).map(|index| row.try_get(index)).collect())
+                    .collect(),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// Like [`Session::query`], outside an operation's transaction.
@@ -277,88 +291,40 @@ impl Session {
 
     /// The product and its version.
     pub(super) async fn version(&mut self) -> Result<String, Error> {
-        let Self::Sqlite(_) = self;
-        let version = self
-            .text(&Statement::plain("SELECT sqlite_version()"))
-            .await?;
-        Ok(format!("SQLite {version}"))
+        let (product, question) = match self {
+            Self::Sqlite(_) => ("SQLite", "SELECT sqlite_version()"),
+            Self::Postgres(_) => ("PostgreSQL", "SELECT current_setting('server_version')"),
+        };
+        let version = self.text(&Statement::plain(question)).await?;
+        Ok(format!("{product} {version}"))
     }
 
     /// Gives the connection up instead of back to the pool.
     pub(super) fn discard(&mut self) {
-        let Self::Sqlite(connection) = self;
-        connection.close_on_drop();
+        match self {
+            Self::Sqlite(connection) => connection.close_on_drop(),
+            Self::Postgres(connection) => connection.close_on_drop(),
+        }
     }
 
-    /// Stops whatever statement is running once the moment has passed.
+    /// Stops whatever statement is running once the moment has passed. A
+    /// server does that by itself, by its own time-out.
     pub(super) async fn stop_at(&mut self, moment: std::time::Instant) -> Result<(), Fault> {
-        let Self::Sqlite(connection) = self;
-        let mut handle = connection.lock_handle().await.map_err(Fault::sqlite)?;
-        handle.set_progress_handler(1_000, move || std::time::Instant::now() < moment);
+        if let Self::Sqlite(connection) = self {
+            let handle = connection.lock_handle().await;
+            let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
+            handle.set_progress_handler(1_000, move || std::time::Instant::now() < moment);
+        }
         Ok(())
     }
 
     /// Lets statements run for as long as they take again.
     pub(super) async fn never_stop(&mut self) -> Result<(), Fault> {
-        let Self::Sqlite(connection) = self;
-        let mut handle = connection.lock_handle().await.map_err(Fault::sqlite)?;
-        handle.remove_progress_handler();
+        if let Self::Sqlite(connection) = self {
+            let handle = connection.lock_handle().await;
+            let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
+            handle.remove_progress_handler();
+        }
         Ok(())
-    }
-}
-
-impl Fault {
-    fn sqlite(source: sqlx::Error) -> Self {
-        let class = match &source {
-            sqlx::Error::Database(error) => {
-                SqliteDialect.classify(error.code().as_deref().unwrap_or(""), error.message())
-            }
-            sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                Class::Unavailable
-            }
-            _ => Class::Other,
-        };
-        Self { class, source }
-    }
-
-    /// The database's own words, which are for the log only.
-    fn words(&self) -> String {
-        match &self.source {
-            sqlx::Error::Database(error) => error.message().to_owned(),
-            other => other.to_string(),
-        }
-    }
-
-    /// The error, now that it is known what was being done.
-    pub(super) fn during(self, step: &str) -> Error {
-        let step = step.to_owned();
-        match self.class {
-            Class::Violation => Error::Violation {
-                step,
-                detail: self.words(),
-            },
-            Class::Duplicate => Error::Duplicate,
-            Class::Retry | Class::Busy => Error::Busy,
-            Class::ReadOnly => Error::ReadOnly,
-            Class::Permission => Error::Permission { step },
-            Class::Interrupted => Error::DeadlineExceeded { phase: step },
-            Class::Unavailable => Error::Unavailable(self.source),
-            Class::Other => Error::Database {
-                step,
-                source: self.source,
-            },
-        }
-    }
-}
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Refused::from(refusal))
     }
 }

@@ -8,13 +8,15 @@ mod account;
 mod armed;
 mod connection;
 mod execute;
+mod fault;
 mod size;
 mod transaction;
 
 pub use account::{Creation, NewUser};
 pub use armed::{Arming, commit_proof};
-pub use connection::{Credentials, Error, Fault};
-pub use execute::{Executed, Request};
+pub use connection::Credentials;
+pub use execute::{Executed, Request, Start};
+pub use fault::{Error, Fault};
 pub use size::{Sizes, TableSize, UserCount};
 
 use std::{
@@ -25,7 +27,7 @@ use std::{
 use connection::Pool;
 
 use crate::{
-    dialect::{Dialect, Raw, Row, Sqlite, Statement},
+    dialect::{Dialect, Raw, Row, Statement},
     guard::{Seen, Setting},
     plan::{Model, Problem},
     policy::Policy,
@@ -64,9 +66,7 @@ impl Target {
     /// Describes a target; nothing is connected yet.
     #[must_use]
     pub fn new(setting: Setting, policy: Policy, credentials: Credentials) -> Self {
-        let dialect: Box<dyn Dialect> = match &credentials {
-            Credentials::Sqlite { .. } => Box::new(Sqlite),
-        };
+        let dialect = credentials.dialect();
         Self {
             setting,
             policy,

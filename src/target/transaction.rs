@@ -1,9 +1,8 @@
 //! One transaction in the target, which ends whole or not at all.
 
-use super::{
-    Deadline, Error, LOCK_TIMEOUT, Target,
-    connection::{Fault, Session},
-};
+use std::time::Instant;
+
+use super::{Deadline, Error, LOCK_TIMEOUT, Target, connection::Session, fault::Fault};
 use crate::dialect::{Class, Dialect, Row, Statement};
 
 /// An open transaction. Dropped before its end, by a panic or by a runtime
@@ -20,7 +19,16 @@ pub(super) struct Transaction<'a> {
 impl Target {
     /// Begins a transaction that may change the target.
     pub(super) async fn begin(&self, deadline: Deadline) -> Result<Transaction<'_>, Error> {
-        let session = self.pool().await?.acquire_writer(LOCK_TIMEOUT).await?;
+        let time = deadline.moment().map(|moment| moment - Instant::now());
+        let patience = time.map_or(LOCK_TIMEOUT, |time| time.min(LOCK_TIMEOUT));
+        let in_time = |error| match error {
+            Error::Busy if deadline.is_over() => Error::DeadlineExceeded {
+                phase: "the wait for the target".to_owned(),
+            },
+            other => other,
+        };
+        let pool = self.pool().await?;
+        let session = pool.acquire_writer(patience).await.map_err(in_time)?;
         let mut transaction = Transaction {
             session,
             dialect: self.dialect.as_ref(),
@@ -31,11 +39,9 @@ impl Target {
             let stop = transaction.session.stop_at(moment).await;
             stop.map_err(|fault| fault.during("the beginning"))?;
         }
-        for statement in self.dialect.begin() {
-            transaction
-                .run("the beginning", &Statement::plain(statement))
-                .await?;
-        }
+        let begin = self.dialect.begin(patience, time);
+        let begun = transaction.session.batch(&begin).await;
+        begun.map_err(|fault| in_time(fault.during("the beginning")))?;
         Ok(transaction)
     }
 }
@@ -78,13 +84,27 @@ impl Transaction<'_> {
 
     /// Runs several statements of one text.
     pub(super) async fn batch(&mut self, sql: &str) -> Result<(), Error> {
-        let done = self.session.batch(sql).await;
-        done.map_err(|fault| fault.during("loading"))
+        self.batch_during("loading", sql).await
     }
 
     /// The connection, for questions that are the same inside and outside.
     pub(super) fn session(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// Makes every check happen that has waited for the commit, so that a dry
+    /// run is refused by whatever would refuse the real one.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        match self.dialect.settle() {
+            Some(sql) => self.batch_during("the final checks", sql).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn batch_during(&mut self, step: &str, sql: &str) -> Result<(), Error> {
+        self.in_time(step)?;
+        let done = self.session.batch(sql).await;
+        done.map_err(|fault| fault.during(step))
     }
 
     /// Makes the changes durable.

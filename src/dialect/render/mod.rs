@@ -4,12 +4,15 @@
 //! columns that other sets refer to. A set that was found empty never gets a
 //! table, and nothing that depends on it alone is sent at all.
 
-use std::collections::BTreeMap;
+mod roots;
+mod steps;
 
-use super::{Dialect, Statement};
+pub use roots::{Eligible, Seed};
+
+use super::{Dialect, Statement, Tie};
 use crate::{
-    plan::{Check, Cleared, Detach, Detachment, Path, Plan, Restore, SetId, Share},
-    schema::{ColumnId, ForeignKeyId, Locator, Schema, Table, TableId},
+    plan::{Check, Path, Plan, SetId, Share, Whence},
+    schema::{ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Locator, Schema, Table, TableId},
 };
 
 /// Writes statements for one plan.
@@ -34,7 +37,7 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    fn schema(&self) -> &Schema {
+    fn schema(&self) -> &'a Schema {
         self.plan.schema()
     }
 
@@ -43,7 +46,7 @@ impl<'a> Renderer<'a> {
     }
 
     fn table(&self, id: TableId) -> String {
-        self.dialect.table(&self.schema().table(id).name)
+        self.dialect.rows(self.schema().table(id))
     }
 
     fn column(&self, table: &Table, id: ColumnId) -> String {
@@ -113,13 +116,15 @@ impl<'a> Renderer<'a> {
     /// True for rows whose foreign key refers into a set.
     fn refers(&self, foreign_key: ForeignKeyId, from: SetId, round: Option<u32>) -> String {
         let key = self.schema().foreign_key(foreign_key);
-        let child = self.schema().table(key.child);
-        let parent = self.schema().table(key.parent);
-        let left = tuple(key.columns.iter().map(|&pair| {
-            let sql = format!("{ROW}.{}", self.column(child, pair.child));
-            self.dialect.reference(child, parent, pair, &sql)
-        }));
-        let right = list(key.columns.iter().map(|pair| format!("c{}", pair.parent.0)));
+        let (left, right): (Vec<String>, Vec<String>) = self
+            .ties(key)
+            .map(|(tie, pair)| {
+                let from = format!("{ROW}.{}", self.dialect.quote(&tie.from.name));
+                self.dialect
+                    .reference(&tie, &from, &format!("c{}", pair.parent.0))
+            })
+            .unzip();
+        let (left, right) = (tuple(left.into_iter()), list(right.into_iter()));
         let name = self.dialect.temporary(&Self::set_name(from));
         let only = round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
         format!("{left} IN (SELECT {right} FROM {name}{only})")
@@ -154,31 +159,26 @@ impl<'a> Renderer<'a> {
         )
     }
 
-    /// Finds the root set's one row by its key.
+    /// Tells the planner how many rows a set has.
     #[must_use]
-    pub fn fill_root(&self, set: SetId, key: &str) -> Statement {
-        let users = self.plan.model().users();
-        let column = self.schema().table(users.table).column(users.key);
-        let condition = format!(
-            "{ROW}.{} = {}",
-            self.dialect.quote(&column.name),
-            self.dialect.parameter(1, Some(column)),
-        );
-        Statement::new(self.insert(set, &[condition], 0), vec![key.to_owned()])
+    pub fn analyze(&self, set: SetId) -> Option<Statement> {
+        let sql = self.dialect.analyze(&Self::set_name(set))?;
+        Some(Statement::plain(sql))
     }
 
-    /// Finds a set's rows along its paths from sets that are known and not
-    /// empty; nothing when there is no such path.
+    /// Finds a set's rows along ways from sets that are known and not empty;
+    /// nothing when there is no such way.
     #[must_use]
     pub fn fill(&self, set: SetId, paths: &[Path]) -> Option<Statement> {
-        let known = match self.plan.set(set).is_root {
-            true => format!(" AND NOT {}", self.is_in(set)),
-            false => String::new(),
+        let known = if self.plan.set(set).is_root {
+            format!(" AND NOT {}", self.is_in(set))
+        } else {
+            String::new()
         };
         let conditions: Vec<String> = paths
             .iter()
-            .filter(|path| !self.is_empty(path.from))
-            .map(|path| format!("{}{known}", self.refers(path.foreign_key, path.from, None)))
+            .filter(|path| path.source().is_none_or(|from| !self.is_empty(from)))
+            .map(|path| format!("{}{known}", self.follows(path, None)))
             .collect();
         (!conditions.is_empty()).then(|| Statement::plain(self.insert(set, &conditions, 0)))
     }
@@ -190,12 +190,61 @@ impl<'a> Renderer<'a> {
         let known = self.is_in(set);
         let conditions: Vec<String> = paths
             .iter()
-            .map(|path| {
-                let refers = self.refers(path.foreign_key, path.from, Some(round - 1));
-                format!("{refers} AND NOT {known}")
-            })
+            .map(|path| format!("{} AND NOT {known}", self.follows(path, Some(round - 1))))
             .collect();
         Statement::plain(self.insert(set, &conditions, round))
+    }
+
+    /// True for rows at the end of a way.
+    fn follows(&self, path: &Path, round: Option<u32>) -> String {
+        match path.from {
+            Whence::Parents(set) => self.refers(path.foreign_key, set, round),
+            Whence::Children(set) => {
+                let name = self.dialect.temporary(&Self::set_name(set));
+                let only =
+                    round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
+                self.referred(path.foreign_key, "c", &format!("{name}{only}"))
+            }
+            Whence::AllChildren => {
+                let child = self.schema().foreign_key(path.foreign_key).child;
+                self.referred(path.foreign_key, "", &format!("{} AS k", self.table(child)))
+            }
+        }
+    }
+
+    /// True for rows that a foreign key of some rows refers to. `prefix` tells
+    /// the columns of a set's table from those of the child's own.
+    fn referred(&self, foreign_key: ForeignKeyId, prefix: &str, from: &str) -> String {
+        let key = self.schema().foreign_key(foreign_key);
+        let child = self.schema().table(key.child);
+        let (right, left): (Vec<String>, Vec<String>) = self
+            .ties(key)
+            .map(|(tie, pair)| {
+                let from = match prefix {
+                    "" => format!("k.{}", self.column(child, pair.child)),
+                    prefix => format!("{prefix}{}", pair.child.0),
+                };
+                let to = format!("{ROW}.{}", self.dialect.quote(&tie.to.name));
+                self.dialect.reference(&tie, &from, &to)
+            })
+            .unzip();
+        let (left, right) = (tuple(left.into_iter()), list(right.into_iter()));
+        format!("{left} IN (SELECT {right} FROM {from})")
+    }
+
+    fn ties(&self, key: &'a ForeignKey) -> impl Iterator<Item = (Tie<'a>, ColumnPair)> + use<'a> {
+        let schema = self.plan.schema();
+        let (child, parent) = (schema.table(key.child), schema.table(key.parent));
+        key.columns.iter().map(move |&pair| {
+            let tie = Tie {
+                key,
+                child,
+                parent,
+                from: child.column(pair.child),
+                to: parent.column(pair.parent),
+            };
+            (tie, pair)
+        })
     }
 
     /// Several ways are a union of searches, never one search with OR: each
@@ -263,168 +312,6 @@ impl<'a> Renderer<'a> {
             self.is_in(share.set),
             conditions.join(" OR "),
         )))
-    }
-
-    /// The rows in which a restore would change something.
-    fn differing(&self, step: &Restore) -> Option<String> {
-        if self.is_empty(step.set) || step.values.is_empty() {
-            return None;
-        }
-        let table = self.schema().table(self.plan.set(step.set).table);
-        let differences: Vec<String> = step
-            .values
-            .iter()
-            .map(|(column, value)| {
-                let column = format!("{ROW}.{}", self.column(table, *column));
-                self.dialect.differs(&column, &self.dialect.literal(value))
-            })
-            .collect();
-        Some(format!(
-            "{} AND ({}){}",
-            self.is_in(step.set),
-            differences.join(" OR "),
-            self.outside(step.except),
-        ))
-    }
-
-    /// Sets columns back in the rows where they differ.
-    #[must_use]
-    pub fn restore(&self, step: &Restore) -> Option<Statement> {
-        let rows = self.differing(step)?;
-        let table = self.schema().table(self.plan.set(step.set).table);
-        let assignments = step.values.iter().map(|(column, value)| {
-            let name = self.column(table, *column);
-            format!("{name} = {}", self.dialect.literal(value))
-        });
-        Some(Statement::plain(format!(
-            "UPDATE {} AS {ROW} SET {} WHERE {rows}",
-            self.dialect.table(&table.name),
-            list(assignments),
-        )))
-    }
-
-    /// Clears references of rows that stay.
-    #[must_use]
-    pub fn detach(&self, step: &Detach) -> Option<Statement> {
-        let live = self.live(step);
-        let rows = self.referring(step.table, &live)?;
-        let only = self.outside(step.except);
-        Some(Statement::plain(self.clear(
-            step.table,
-            &live,
-            &format!("{rows}{only}"),
-        )))
-    }
-
-    /// Counts the rows that a restore and a detach both change, as long as
-    /// neither has; such a row counts as restored.
-    #[must_use]
-    pub fn overlap(&self, restore: &Restore, detach: &Detach) -> Option<Statement> {
-        let differing = self.differing(restore)?;
-        let referring = self.referring(detach.table, &self.live(detach))?;
-        Some(Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {differing} AND {referring}",
-            self.table(detach.table),
-        )))
-    }
-
-    /// Clears a reference of rows that go, so that they can.
-    #[must_use]
-    pub fn cut(&self, cut: &Detachment, rows: SetId) -> Option<Statement> {
-        if self.is_empty(rows) || self.is_empty(cut.from) {
-            return None;
-        }
-        let table = self.schema().foreign_key(cut.foreign_key).child;
-        Some(Statement::plain(self.clear(
-            table,
-            &[cut],
-            &self.is_in(rows),
-        )))
-    }
-
-    fn live<'s>(&self, step: &'s Detach) -> Vec<&'s Detachment> {
-        let references = step.references.iter();
-        references
-            .filter(|reference| !self.is_empty(reference.from))
-            .collect()
-    }
-
-    /// The rows of a table that have any of these references.
-    fn referring(&self, id: TableId, references: &[&Detachment]) -> Option<String> {
-        let conditions: Vec<String> = references.iter().map(|r| self.condition(r)).collect();
-        match conditions.as_slice() {
-            [] => None,
-            [one] => Some(one.clone()),
-            many => {
-                let table = self.schema().table(id);
-                let locator = self.locator(table);
-                let searches: Vec<String> = many
-                    .iter()
-                    .map(|condition| {
-                        let columns = locator.join(", ");
-                        format!(
-                            "SELECT {columns} FROM {} AS {ROW} WHERE {condition}",
-                            self.table(id)
-                        )
-                    })
-                    .collect();
-                let locator = tuple(locator.into_iter());
-                Some(format!("{locator} IN ({})", searches.join(" UNION ")))
-            }
-        }
-    }
-
-    fn condition(&self, reference: &Detachment) -> String {
-        self.refers(reference.foreign_key, reference.from, None)
-    }
-
-    /// One statement for all references of a table, so that a row with
-    /// several of them is changed, and counted, once.
-    fn clear(&self, id: TableId, references: &[&Detachment], rows: &str) -> String {
-        let table = self.schema().table(id);
-        let mut cases: BTreeMap<ColumnId, Vec<String>> = BTreeMap::new();
-        for reference in references {
-            let condition = self.condition(reference);
-            for &column in &reference.columns {
-                let value = match reference.to {
-                    Cleared::Null => "NULL".to_owned(),
-                    Cleared::Default => self.dialect.default(table.column(column)),
-                };
-                let case = format!("WHEN {condition} THEN {value}");
-                cases.entry(column).or_default().push(case);
-            }
-        }
-        let assignments = cases.iter().map(|(&column, cases)| {
-            let name = self.column(table, column);
-            format!("{name} = CASE {} ELSE {ROW}.{name} END", cases.join(" "))
-        });
-        format!(
-            "UPDATE {} AS {ROW} SET {} WHERE {rows}",
-            self.table(id),
-            list(assignments),
-        )
-    }
-
-    /// Deletes the rows of a set.
-    #[must_use]
-    pub fn delete(&self, set: SetId) -> Option<Statement> {
-        (!self.is_empty(set)).then(|| {
-            Statement::plain(format!(
-                "DELETE FROM {} AS {ROW} WHERE {}",
-                self.table(self.plan.set(set).table),
-                self.is_in(set),
-            ))
-        })
-    }
-
-    /// Counts the rows of a set that are still there.
-    #[must_use]
-    pub fn remaining(&self, set: SetId) -> Statement {
-        Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {}",
-            self.table(self.plan.set(set).table),
-            self.is_in(set),
-        ))
     }
 
     /// Removes the table of a set.

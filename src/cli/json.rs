@@ -1,0 +1,287 @@
+//! Results and errors for programs. The objects mirror the proto's messages:
+//! its field names, enums in `names`' words, durations as `duration_seconds`,
+//! times in RFC 3339. A field that has nothing to say is there all the same:
+//! empty, or null.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{names, units};
+use crate::client;
+use crate::proto::{
+    CreateTestUserResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, ResetResult,
+    StatisticsResponse, TestUser,
+};
+
+/// The state of a target.
+pub(super) fn status(status: &GetStatusResponse) -> Value {
+    let levels: Vec<_> = status
+        .levels
+        .iter()
+        .map(|level| names::level(*level))
+        .collect();
+    json!({
+        "observed_at": time(status.observed_at),
+        "version": status.version,
+        "target": status.target,
+        "environment": status.environment,
+        "database_address": status.database_address,
+        "database_version": status.database_version,
+        "reset_allowed": status.reset_allowed,
+        "layers": status.layers.iter().map(layer).collect::<Vec<_>>(),
+        "marker": status.marker.as_ref().map(marker),
+        "levels": levels,
+        "test_domains": status.test_domains,
+        "max_rows": status.max_rows,
+        "duration_seconds": seconds(status.duration),
+    })
+}
+
+fn layer(layer: &GuardLayer) -> Value {
+    json!({
+        "name": layer.name,
+        "allowed": layer.allowed,
+        "reason": names::guard_reason(layer.reason),
+        "message": layer.message,
+        "fix": layer.fix,
+    })
+}
+
+fn marker(marker: &Marker) -> Value {
+    json!({
+        "state": names::state(marker.state),
+        "id": marker.id,
+        "armed_by": marker.armed_by,
+        "armed_at": time(marker.armed_at),
+        "expires_at": time(marker.expires_at),
+    })
+}
+
+/// A target's statistics: every page in one, so that there is no page token.
+pub(super) fn statistics(statistics: &StatisticsResponse) -> Value {
+    let users = statistics.users.iter().map(|users| {
+        json!({
+            "user_type": users.user_type,
+            "total": users.total,
+            "active": users.active,
+        })
+    });
+    let tables = statistics.tables.iter().map(|table| {
+        json!({
+            "table": table.table,
+            "rows": table.rows,
+            "exact": table.exact,
+            "bytes": table.bytes,
+        })
+    });
+    let unindexed = statistics.unindexed_references.iter().map(|reference| {
+        json!({
+            "reference": reference.reference,
+            "rows": reference.rows,
+            "advice": reference.advice,
+        })
+    });
+    json!({
+        "users": users.collect::<Vec<_>>(),
+        "total_users": statistics.total_users,
+        "test_users": statistics.test_users,
+        "tables": tables.collect::<Vec<_>>(),
+        "total_rows": statistics.total_rows,
+        "unindexed_references": unindexed.collect::<Vec<_>>(),
+        "environment": statistics.environment,
+        "duration_seconds": seconds(statistics.duration),
+    })
+}
+
+/// What an operation did.
+pub(super) fn reset(result: &ResetResult) -> Value {
+    let tables = result.tables.iter().map(|counts| {
+        json!({
+            "table": counts.table,
+            "deleted": counts.deleted,
+            "restored": counts.restored,
+            "detached": counts.detached,
+        })
+    });
+    let shared = result
+        .shared
+        .iter()
+        .map(|shared| json!({ "table": shared.table, "rows": shared.rows }));
+    let users = result
+        .affected_users
+        .iter()
+        .map(|user| json!({ "id": user.id, "email": user.email }));
+    json!({
+        "success": result.success,
+        "message": result.message,
+        "operation_id": result.operation_id,
+        "level": names::level(result.level),
+        "tables": tables.collect::<Vec<_>>(),
+        "shared": shared.collect::<Vec<_>>(),
+        "plan": result.plan.iter().map(edge).collect::<Vec<_>>(),
+        "total_rows": result.total_rows,
+        "affected_users": users.collect::<Vec<_>>(),
+        "affected_user_count": result.affected_user_count,
+        "warnings": result.warnings,
+        "duration_seconds": seconds(result.duration),
+        "finish_time": time(result.finish_time),
+        "actor": result.actor,
+        "environment": result.environment,
+        "validate_only": result.validate_only,
+    })
+}
+
+fn edge(edge: &PlanEdge) -> Value {
+    json!({
+        "reference": edge.reference,
+        "choice": names::choice(edge.choice),
+        "rule": edge.rule,
+        "strategy": edge.strategy,
+        "reason": edge.reason,
+    })
+}
+
+/// A created user.
+pub(super) fn created(created: &CreateTestUserResponse) -> Value {
+    json!({
+        "message": created.message,
+        "user": created.user.as_ref().map(user),
+        "operation_id": created.operation_id,
+        "actor": created.actor,
+        "finish_time": time(created.finish_time),
+        "duration_seconds": seconds(created.duration),
+        "environment": created.environment,
+        "validate_only": created.validate_only,
+    })
+}
+
+fn user(user: &TestUser) -> Value {
+    // The wire has no order for a map; the same answer prints the same here.
+    let columns: BTreeMap<_, _> = user.columns.iter().collect();
+    json!({
+        "id": user.id,
+        "email": user.email,
+        "user_type": user.user_type,
+        "columns": columns,
+    })
+}
+
+/// An error of a call.
+pub(super) fn error(error: &client::Error) -> Value {
+    json!({
+        "code": names::code(error.code()),
+        "reason": error.reason(),
+        "message": error.message(),
+        "metadata": error.metadata(),
+    })
+}
+
+/// An error that has no gRPC status of its own.
+pub(super) fn local_error(code: tonic::Code, message: &str) -> Value {
+    json!({
+        "code": names::code(code),
+        "reason": null,
+        "message": message,
+        "metadata": {},
+    })
+}
+
+fn time(time: Option<prost_types::Timestamp>) -> Option<String> {
+    time.and_then(units::timestamp).map(|time| time.to_string())
+}
+
+fn seconds(duration: Option<prost_types::Duration>) -> Option<f64> {
+    duration.map(units::seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{AffectedUser, ResetLevel, SharedRows, TableCounts, plan_edge::Choice};
+
+    #[test]
+    fn a_result_mirrors_the_proto() {
+        let result = ResetResult {
+            success: true,
+            message: "reset of one user".to_owned(),
+            operation_id: "019abc".to_owned(),
+            level: ResetLevel::UserCascade.into(),
+            tables: vec![TableCounts {
+                table: "orders".to_owned(),
+                deleted: 3,
+                restored: 0,
+                detached: 1,
+            }],
+            shared: vec![SharedRows {
+                table: "orders".to_owned(),
+                rows: 1,
+            }],
+            plan: vec![PlanEdge {
+                reference: "orders.buyer_id -> users.id".to_owned(),
+                choice: Choice::Delete.into(),
+                rule: 3,
+                strategy: "by key".to_owned(),
+                reason: "required".to_owned(),
+            }],
+            total_rows: 4,
+            affected_users: vec![AffectedUser {
+                id: "7".to_owned(),
+                email: "ana@test.com".to_owned(),
+            }],
+            affected_user_count: 1,
+            warnings: vec!["a warning".to_owned()],
+            duration: Some(prost_types::Duration {
+                seconds: 1,
+                nanos: 250_000_000,
+            }),
+            finish_time: Some(prost_types::Timestamp {
+                seconds: 1_763_672_826,
+                nanos: 0,
+            }),
+            actor: "ci".to_owned(),
+            environment: "testing".to_owned(),
+            validate_only: true,
+            public_counts: Vec::new(),
+            test_session_id: None,
+        };
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true}"#;
+        assert_eq!(reset(&result).to_string(), expected);
+    }
+
+    #[test]
+    fn what_is_absent_is_null_or_empty_and_never_left_out() {
+        let result = reset(&ResetResult::default());
+        assert_eq!(result["duration_seconds"], Value::Null);
+        assert_eq!(result["finish_time"], Value::Null);
+        assert_eq!(result["plan"], json!([]));
+        let status = status(&GetStatusResponse {
+            layers: vec![GuardLayer::default()],
+            ..GetStatusResponse::default()
+        });
+        assert_eq!(status["marker"], Value::Null);
+        assert_eq!(status["layers"][0]["reason"], Value::Null);
+    }
+
+    #[test]
+    fn large_numbers_stay_numbers() {
+        let result = reset(&ResetResult {
+            total_rows: i64::MAX,
+            ..ResetResult::default()
+        });
+        assert!(
+            result
+                .to_string()
+                .contains("\"total_rows\":9223372036854775807,")
+        );
+    }
+
+    #[test]
+    fn an_error_has_its_four_fields() {
+        let error = local_error(tonic::Code::FailedPrecondition, "no");
+        assert_eq!(
+            error.to_string(),
+            r#"{"code":"FAILED_PRECONDITION","reason":null,"message":"no","metadata":{}}"#
+        );
+    }
+}

@@ -1,0 +1,306 @@
+//! The command line client, `resetctl`: reads the arguments, makes the calls,
+//! prints what came of them, and ends with an exit code that scripts can tell
+//! apart. It knows the server only through `client`.
+
+mod arguments;
+mod exit;
+mod failure;
+mod json;
+mod names;
+mod page;
+mod print;
+mod units;
+
+use std::collections::HashMap;
+use std::io::{self, BufRead as _, ErrorKind, IsTerminal, Write as _};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as Misuse;
+use clap::{CommandFactory as _, Parser as _};
+use serde_json::Value;
+use tokio::runtime;
+
+use crate::client::{Client, Options};
+use crate::proto::reset_user_request::User as Selector;
+use crate::proto::{
+    CreateTestUserRequest, GetStatusRequest, ResetLevel, ResetUserRequest, StatisticsRequest,
+    StatisticsResponse,
+};
+
+use arguments::{Command, CommandLine, CreateUser, Output, Stats, User};
+use exit::Exit;
+use failure::Failure;
+use page::Paint;
+use print::Tables;
+
+/// The largest page that the server gives.
+const PAGE_SIZE: i32 = 1000;
+
+/// A line that is longer than this holds no password: the server takes 72 bytes.
+const LONGEST_LINE: u64 = 4096;
+
+/// How a result is printed.
+#[derive(Clone, Copy)]
+enum Form {
+    Table(Paint),
+    Json,
+}
+
+/// Runs the command that the process's arguments describe.
+#[must_use]
+pub fn run() -> ExitCode {
+    let parsed = CommandLine::try_parse().and_then(|line| {
+        attributes(&line.command)?;
+        Ok(line)
+    });
+    let line = match parsed {
+        Ok(line) => line,
+        Err(error) => {
+            // Help is printed this way too; whoever closed the pipe has read enough.
+            drop(error.print());
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            return exit.into();
+        }
+    };
+    match carry_out(&line) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            report(&failure, &line);
+            failure.exit()
+        }
+    }
+    .into()
+}
+
+fn carry_out(line: &CommandLine) -> Result<(), Failure> {
+    let form = match line.global.output {
+        Output::Json => Form::Json,
+        Output::Table => Form::Table(paint(line, &io::stdout())),
+    };
+    let text = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?
+        .block_on(call(line, form))?;
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // The reader has seen enough, as `head` has.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Failure::Output),
+    }
+}
+
+/// Makes the command's calls and gives the text to print.
+async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
+    // What is wrong with the input is said before the server is bothered.
+    let password = match &line.command {
+        Command::CreateUser(user) => password(user)?,
+        Command::Status | Command::Stats(_) | Command::User(_) => String::new(),
+    };
+    let client = Client::connect(Options {
+        address: line.address().to_owned(),
+        token: line.global.token.clone(),
+        timeout: line.global.timeout,
+    })
+    .await?;
+    let target = line.global.target.clone().unwrap_or_default();
+    match &line.command {
+        Command::Status => status(&client, target, form).await,
+        Command::Stats(stats) => statistics(&client, target, stats, form).await,
+        Command::User(user) => reset(&client, target, user, form).await,
+        Command::CreateUser(user) => create(&client, target, user, password, form).await,
+    }
+}
+
+async fn status(client: &Client, target: String, form: Form) -> Result<String, Failure> {
+    let status = client.get_status(GetStatusRequest { target }).await?;
+    Ok(match form {
+        Form::Table(paint) => print::status(&status, paint),
+        Form::Json => pretty(&json::status(&status)),
+    })
+}
+
+async fn statistics(
+    client: &Client,
+    target: String,
+    stats: &Stats,
+    form: Form,
+) -> Result<String, Failure> {
+    let statistics = every_page(client, target, stats.exact).await?;
+    let tables = if stats.all {
+        Tables::All
+    } else {
+        Tables::Largest
+    };
+    Ok(match form {
+        Form::Table(paint) => print::statistics(&statistics, tables, paint),
+        Form::Json => pretty(&json::statistics(&statistics)),
+    })
+}
+
+/// The statistics with the tables of all pages: those with the most rows may
+/// be on the last one.
+async fn every_page(
+    client: &Client,
+    target: String,
+    exact: bool,
+) -> Result<StatisticsResponse, Failure> {
+    let mut request = StatisticsRequest {
+        target,
+        exact,
+        page_size: PAGE_SIZE,
+        page_token: String::new(),
+    };
+    let mut all = client.statistics(request.clone()).await?;
+    // A server that gives the same token again would go on for ever.
+    while !all.next_page_token.is_empty() && all.next_page_token != request.page_token {
+        request.page_token = std::mem::take(&mut all.next_page_token);
+        let page = client.statistics(request.clone()).await?;
+        all.tables.extend(page.tables);
+        all.next_page_token = page.next_page_token;
+        all.duration = units::sum(all.duration, page.duration);
+    }
+    Ok(all)
+}
+
+async fn reset(
+    client: &Client,
+    target: String,
+    user: &User,
+    form: Form,
+) -> Result<String, Failure> {
+    let by_key = user.who.id.clone().map(Selector::UserId);
+    let by_email = || user.who.email.clone().map(Selector::Email);
+    let request = ResetUserRequest {
+        target,
+        validate_only: user.dry_run,
+        user: by_key.or_else(by_email),
+        level: ResetLevel::from(user.level).into(),
+        force: user.force,
+        allow_missing: user.allow_missing,
+    };
+    let result = client.reset_user(request).await?.result.unwrap_or_default();
+    Ok(match form {
+        _ if user.quiet => String::new(),
+        Form::Table(paint) => print::reset(&result, paint),
+        Form::Json => pretty(&json::reset(&result)),
+    })
+}
+
+async fn create(
+    client: &Client,
+    target: String,
+    user: &CreateUser,
+    password: String,
+    form: Form,
+) -> Result<String, Failure> {
+    let request = CreateTestUserRequest {
+        target,
+        validate_only: user.dry_run,
+        email: user.email.clone(),
+        password,
+        user_type: user.user_type.clone().unwrap_or_default(),
+        attributes: user.attributes.iter().cloned().collect(),
+        test_session_id: user.session.clone(),
+    };
+    let created = client.create_test_user(request).await?;
+    Ok(match form {
+        Form::Table(paint) => print::created(&created, paint),
+        Form::Json => pretty(&json::created(&created)),
+    })
+}
+
+/// Refuses an attribute that is given twice: one of the two would be lost.
+fn attributes(command: &Command) -> Result<(), clap::Error> {
+    let Command::CreateUser(user) = command else {
+        return Ok(());
+    };
+    let mut seen = HashMap::new();
+    for (key, value) in &user.attributes {
+        if seen.insert(key, value).is_some() {
+            let problem = format!("--set {key}=… is given twice");
+            return Err(CommandLine::command().error(Misuse::ArgumentConflict, problem));
+        }
+    }
+    Ok(())
+}
+
+/// The password to send; empty for the policy's.
+fn password(user: &CreateUser) -> Result<String, Failure> {
+    if user.password_stdin {
+        first_line(io::stdin().lock())
+    } else {
+        Ok(user.password.clone().unwrap_or_default())
+    }
+}
+
+/// The first line, without its end. An empty one is refused, since the server
+/// would take the policy's password and nobody would notice.
+fn first_line(input: impl io::BufRead) -> Result<String, Failure> {
+    let mut line = String::new();
+    input
+        .take(LONGEST_LINE)
+        .read_line(&mut line)
+        .map_err(|_| Failure::Input("standard input holds no line of text"))?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    match line.strip_suffix('\r').unwrap_or(line) {
+        "" => Err(Failure::Input("the first line of standard input is empty")),
+        line => Ok(line.to_owned()),
+    }
+}
+
+/// Says on standard error what failed. When that is closed as well, the exit
+/// code has to do.
+fn report(failure: &Failure, line: &CommandLine) {
+    let mut stderr = io::stderr().lock();
+    let text = match line.global.output {
+        Output::Json => pretty(&failure.json()),
+        Output::Table => failure.text(line.command.title(), paint(line, &stderr)),
+    };
+    drop(stderr.write_all(text.as_bytes()));
+}
+
+/// Colours are for terminals, and not for those who set `NO_COLOR`.
+fn paint(line: &CommandLine, stream: &impl IsTerminal) -> Paint {
+    let unwanted = |value: &std::ffi::OsString| !value.is_empty();
+    if stream.is_terminal() && !line.global.no_color.as_ref().is_some_and(unwanted) {
+        Paint::Coloured
+    } else {
+        Paint::Plain
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_the_first_line_without_its_end() {
+        let read = |text: &str| first_line(text.as_bytes()).ok();
+        assert_eq!(read("secret\n").as_deref(), Some("secret"));
+        assert_eq!(read("secret\r\nmore\n").as_deref(), Some("secret"));
+        assert_eq!(read(" kept ").as_deref(), Some(" kept "));
+        assert_eq!(read(""), None);
+        assert_eq!(read("\nsecret\n"), None);
+        assert!(first_line(&b"\xff\n"[..]).is_err());
+    }
+
+    #[test]
+    fn an_attribute_is_given_once() {
+        let check = |line: &str| {
+            let line = CommandLine::try_parse_from(line.split(' ')).unwrap();
+            attributes(&line.command).is_ok()
+        };
+        assert!(check("resetctl create-user a@test.com --set a=1 --set b=1"));
+        assert!(!check(
+            "resetctl create-user a@test.com --set a=1 --set a=1"
+        ));
+    }
+}

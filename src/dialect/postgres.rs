@@ -1,0 +1,375 @@
+//! PostgreSQL.
+
+use std::time::Duration;
+
+use super::{Catalogue, Class, Dialect, Hold, Tie};
+use crate::{
+    policy::Value,
+    schema::{Column, Origin, Table, TableName},
+};
+
+/// PostgreSQL's notation. Every table is named with its schema, so that the
+/// search path and temporary tables decide nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Postgres;
+
+/// The schema that is not written before a table's name.
+const DEFAULT_SCHEMA: &str = "public";
+
+/// Tables of the application: no views, no foreign tables, none that belongs
+/// to an extension, of partitioned tables the root.
+const TABLES: &str = "pg_catalog.pg_class AS c \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' \
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'resetd') \
+    AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d \
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+
+/// Text in quotes. Without a backslash in it, it means the same whatever
+/// `standard_conforming_strings` says.
+fn quoted(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+impl Dialect for Postgres {
+    fn quote(&self, identifier: &str) -> String {
+        format!("\"{}\"", identifier.replace('"', "\"\""))
+    }
+
+    fn table(&self, name: &TableName) -> String {
+        let schema = name.schema.as_deref().unwrap_or(DEFAULT_SCHEMA);
+        format!("{}.{}", self.quote(schema), self.quote(&name.name))
+    }
+
+    fn rows(&self, table: &Table) -> String {
+        let only = if table.has_heirs { "ONLY " } else { "" };
+        format!("{only}{}", self.table(&table.name))
+    }
+
+    fn temporary(&self, name: &str) -> String {
+        format!("pg_temp.{name}")
+    }
+
+    fn create_temporary(&self, name: &str, columns: &[(String, String)]) -> String {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .collect();
+        format!(
+            "CREATE TEMPORARY TABLE {name} ({}) ON COMMIT DROP",
+            columns.join(", ")
+        )
+    }
+
+    fn key_type(&self, column: &Column) -> String {
+        column.type_name.clone()
+    }
+
+    fn locator_type(&self) -> &'static str {
+        "tid"
+    }
+
+    /// Parameters are sent as text. The catalogue's type is written without
+    /// its length: a cast to `varchar(36)` would cut a longer text silently.
+    fn parameter(&self, position: usize, column: Option<&Column>) -> String {
+        match column {
+            Some(column) => format!("CAST(${position} AS {})", column.type_name),
+            None => format!("${position}"),
+        }
+    }
+
+    fn literal(&self, value: &Value) -> String {
+        match value {
+            Value::Null => "NULL".to_owned(),
+            Value::Now => "CURRENT_TIMESTAMP".to_owned(),
+            Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::Boolean(flag) => flag.to_string(),
+            Value::Text(text) => quoted(text),
+        }
+    }
+
+    fn text(&self, _column: &Column, sql: &str) -> String {
+        format!("{sql}::text")
+    }
+
+    /// A declared foreign key compares by an operator that exists; a relation
+    /// of the policy may tie different types, which meet as text.
+    fn reference(&self, tie: &Tie<'_>, child: &str, parent: &str) -> (String, String) {
+        if tie.key.origin == Origin::Relation && tie.from.type_name != tie.to.type_name {
+            (format!("{child}::text"), format!("{parent}::text"))
+        } else {
+            (child.to_owned(), parent.to_owned())
+        }
+    }
+
+    /// `json`, unlike `jsonb`, has no equality.
+    fn differs(&self, column: &Column, sql: &str, value: &str) -> String {
+        if column.type_name == "json" {
+            format!("{sql}::text IS DISTINCT FROM {value}")
+        } else {
+            format!("{sql} IS DISTINCT FROM {value}")
+        }
+    }
+
+    /// PostgreSQL refuses the whole transaction when a text is no value of
+    /// the type that it is compared with.
+    fn accepts(&self, column: &Column, text: &str) -> bool {
+        match column.type_name.as_str() {
+            "smallint" => text.parse::<i16>().is_ok(),
+            "integer" => text.parse::<i32>().is_ok(),
+            "bigint" => text.parse::<i64>().is_ok(),
+            "uuid" => uuid::Uuid::try_parse(text).is_ok(),
+            _ => !text.contains('\0'),
+        }
+    }
+
+    fn default(&self, column: &Column) -> String {
+        let default = column.default.as_deref().unwrap_or("NULL");
+        format!("({default})")
+    }
+
+    /// One `@` between printable ASCII without a space, and a listed domain
+    /// after it, compared byte by byte whatever the column's collation is.
+    fn is_test_email(&self, sql: &str, domains: &[String]) -> String {
+        let domains: Vec<String> = domains.iter().map(|domain| quoted(domain)).collect();
+        let text = format!("({sql}::text COLLATE \"C\")");
+        format!(
+            "COALESCE({text} ~ '^[!-?A-~]+@[!-?A-~]+$' \
+             AND lower(split_part({text}, '@', 2)) IN ({}), FALSE)",
+            domains.join(", ")
+        )
+    }
+
+    fn json_text(&self, column: &Column, sql: &str, path: &[&str]) -> String {
+        let keys: Vec<String> = path.iter().map(|key| quoted(key)).collect();
+        let cast = match column.type_name.as_str() {
+            "json" | "jsonb" => "",
+            _ => "::jsonb",
+        };
+        format!("({sql}{cast} #>> ARRAY[{}]::text[])", keys.join(", "))
+    }
+
+    fn has_tag(&self, column: &Column, sql: &str, tag: &str) -> String {
+        match column.type_name.ends_with("[]") {
+            true => format!("{tag} = ANY ({sql}::text[])"),
+            false => format!("{sql}::text = {tag}"),
+        }
+    }
+
+    /// One key for all targets: the lock is the database's own.
+    fn lock(&self, hold: Hold) -> Option<&'static str> {
+        Some(match hold {
+            Hold::Shared => "SELECT pg_advisory_xact_lock_shared(7305801383)",
+            Hold::Exclusive => "SELECT pg_advisory_xact_lock(7305801383)",
+        })
+    }
+
+    fn sequences(&self) -> (Option<&'static str>, String) {
+        let sql = format!(
+            "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, a.attname::text, \
+             s.oid::regclass::text, pg_sequence_last_value(s.oid)::text, q.seqstart::text \
+             FROM pg_catalog.pg_class AS s \
+             JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = s.oid \
+             JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::regclass \
+             AND d.objid = s.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass \
+             AND d.deptype IN ('a', 'i') \
+             JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid \
+             WHERE s.relkind = 'S' AND pg_sequence_last_value(s.oid) IS NOT NULL \
+             ORDER BY 1, 2, 3"
+        );
+        (None, sql)
+    }
+
+    /// Unlike `setval`, this is undone by a rollback.
+    fn restart(&self, sequence: &str, next: i64) -> String {
+        format!("ALTER SEQUENCE {sequence} RESTART WITH {next}")
+    }
+
+    /// Our own functions and operators come first and temporary objects last,
+    /// with what the application's triggers expect in between.
+    fn begin(&self, patience: Duration, time: Option<Duration>) -> String {
+        let time = time.map_or(0, |time| time.as_millis().max(1));
+        format!(
+            "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL row_security = off; \
+             SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {time}; \
+             SELECT set_config('search_path', concat_ws(', ', 'pg_catalog', \
+             nullif(current_setting('search_path'), ''), 'pg_temp'), true); \
+             SET CONSTRAINTS ALL DEFERRED",
+            patience.as_millis(),
+        )
+    }
+
+    fn for_update(&self) -> &'static str {
+        " FOR UPDATE"
+    }
+
+    /// Without it a set of three rows is taken for thousands, and a big table
+    /// is read from end to end to find their children.
+    fn analyze(&self, name: &str) -> Option<String> {
+        Some(format!("ANALYZE pg_temp.{name}"))
+    }
+
+    /// The checks of keys that are not deferrable come at the end of the
+    /// statement.
+    fn deletes_together(&self) -> bool {
+        true
+    }
+
+    fn settle(&self) -> Option<&'static str> {
+        Some("SET CONSTRAINTS ALL IMMEDIATE")
+    }
+
+    fn violated(&self) -> Option<String> {
+        None
+    }
+
+    fn identity(&self) -> String {
+        "SELECT current_database()::text, \
+         (SELECT system_identifier FROM pg_control_system())::text || '/' || d.oid::text, \
+         CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean \
+         THEN '1' ELSE '0' END, \
+         CASE WHEN to_regclass('resetd.marker') IS NULL THEN '0' ELSE '1' END \
+         FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()"
+            .to_owned()
+    }
+
+    fn sizes(&self) -> String {
+        format!(
+            "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, \
+             CASE WHEN c.relkind = 'r' AND c.reltuples >= 0 THEN c.reltuples::bigint::text END, \
+             (SELECT sum(pg_total_relation_size(p.oid)) FROM (SELECT c.oid UNION \
+             SELECT relid FROM pg_partition_tree(c.oid)) AS p(oid))::bigint::text FROM {TABLES}"
+        )
+    }
+
+    fn arm(&self) -> Vec<String> {
+        vec![
+            "CREATE SCHEMA IF NOT EXISTS resetd".to_owned(),
+            "CREATE TABLE IF NOT EXISTS resetd.marker (
+                id text PRIMARY KEY, environment text NOT NULL,
+                database_name text NOT NULL, server_identity text NOT NULL,
+                armed_by text NOT NULL, armed_at text NOT NULL, expires_at text NOT NULL,
+                protected integer NOT NULL DEFAULT 0)"
+                .to_owned(),
+            "CREATE TABLE IF NOT EXISTS resetd.commit (
+                operation_id text PRIMARY KEY, committed_at text NOT NULL,
+                result text NOT NULL)"
+                .to_owned(),
+            "CREATE TABLE IF NOT EXISTS resetd.effect (
+                id text PRIMARY KEY, operation_id text NOT NULL, kind text NOT NULL,
+                selector text NOT NULL, state text NOT NULL,
+                attempts integer NOT NULL DEFAULT 0, lease_until text,
+                created_at text NOT NULL)"
+                .to_owned(),
+        ]
+    }
+
+    fn own_table(&self, name: &str) -> String {
+        format!("resetd.{name}")
+    }
+
+    /// By SQLSTATE ("PostgreSQL Error Codes").
+    fn classify(&self, code: &str, _message: &str) -> Class {
+        match code {
+            "40001" | "40P01" => Class::Retry,
+            "55P03" => Class::Busy,
+            "23505" => Class::Duplicate,
+            "25006" => Class::ReadOnly,
+            "42501" => Class::Permission,
+            "57014" => Class::Interrupted,
+            "53100" | "53200" => Class::Full,
+            _ if code.starts_with("23") || code.starts_with("P0") || code.starts_with("22") => {
+                Class::Violation
+            }
+            _ if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") => {
+                Class::Unavailable
+            }
+            _ => Class::Other,
+        }
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        let names = format!("nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text");
+        Catalogue {
+            tables: format!(
+                "SELECT {names}, CASE WHEN NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i \
+                 WHERE i.indrelid = c.oid AND i.indisprimary) THEN 'ctid' END, \
+                 CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS g \
+                 WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) THEN '1' ELSE '0' END, '0', \
+                 CASE WHEN row_security_active(c.oid) THEN 'row-level security hides rows of it \
+                 from role ' || current_user || '; connect as its owner or as a role with \
+                 BYPASSRLS' WHEN c.relkind = 'p' AND NOT EXISTS \
+                 (SELECT 1 FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid \
+                 AND i.indisprimary) THEN 'it is partitioned and has no primary key, so its rows \
+                 cannot be told apart' END, \
+                 CASE WHEN c.relkind = 'r' AND c.relhassubclass THEN '1' ELSE '0' END \
+                 FROM {TABLES} ORDER BY n.nspname, c.relname"
+            ),
+            columns: format!(
+                "SELECT {names}, a.attname::text, format_type(a.atttypid, NULL)::text, \
+                 CASE WHEN a.attnotnull THEN '0' ELSE '1' END, \
+                 CASE WHEN a.attgenerated = '' THEN pg_get_expr(f.adbin, f.adrelid) END, \
+                 CASE WHEN a.attgenerated <> '' OR a.attidentity = 'a' THEN '1' ELSE '0' END, \
+                 CASE WHEN a.attidentity <> '' OR pg_get_expr(f.adbin, f.adrelid) \
+                 LIKE 'nextval(%' THEN '1' ELSE '0' END, \
+                 COALESCE(array_position(i.indkey::smallint[], a.attnum) \
+                 - array_lower(i.indkey::smallint[], 1) + 1, 0)::text, NULL \
+                 FROM (SELECT c.oid, c.relname, n.nspname FROM {TABLES}) AS c(oid, relname, nspname) \
+                 JOIN LATERAL (SELECT c.nspname) AS n(nspname) ON true \
+                 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
+                 AND NOT a.attisdropped \
+                 LEFT JOIN pg_catalog.pg_attrdef AS f ON f.adrelid = c.oid AND f.adnum = a.attnum \
+                 LEFT JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indisprimary \
+                 ORDER BY n.nspname, c.relname, a.attnum"
+            ),
+            foreign_keys: "SELECT nullif(n.nspname, 'public')::text, c.relname::text, \
+                 k.oid::text, k.conname::text, a.attname::text, nullif(pn.nspname, 'public')::text, \
+                 p.relname::text, pa.attname::text, k.confdeltype::text, \
+                 CASE WHEN k.condeferrable THEN '1' ELSE '0' END \
+                 FROM pg_catalog.pg_constraint AS k \
+                 JOIN pg_catalog.pg_class AS c \
+                 ON c.oid = COALESCE(pg_partition_root(k.conrelid)::oid, k.conrelid) \
+                 JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+                 JOIN pg_catalog.pg_class AS p \
+                 ON p.oid = COALESCE(pg_partition_root(k.confrelid)::oid, k.confrelid) \
+                 JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.relnamespace \
+                 JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS u(f, t, position) ON true \
+                 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.f \
+                 JOIN pg_catalog.pg_attribute AS pa ON pa.attrelid = k.confrelid AND pa.attnum = u.t \
+                 WHERE k.contype = 'f' AND k.conparentid = 0 \
+                 ORDER BY n.nspname, c.relname, k.conname, k.oid, u.position"
+                .to_owned(),
+            indexes: format!(
+                "SELECT {names}, x.relname::text, a.attname::text, \
+                 CASE WHEN i.indisunique THEN '1' ELSE '0' END \
+                 FROM (SELECT c.oid, c.relname, n.nspname FROM {TABLES}) AS c(oid, relname, nspname) \
+                 JOIN LATERAL (SELECT c.nspname) AS n(nspname) ON true \
+                 JOIN pg_catalog.pg_index AS i ON i.indrelid = c.oid AND i.indpred IS NULL \
+                 AND i.indisvalid \
+                 JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid \
+                 JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS u(f, position) \
+                 ON u.position <= i.indnkeyatts \
+                 LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = u.f \
+                 AND u.f > 0 ORDER BY n.nspname, c.relname, x.relname, u.position"
+            ),
+            fingerprint: format!(
+                "SELECT md5(concat((SELECT string_agg(c.oid::text || ':' || c.xmin::text, ',' \
+                 ORDER BY c.oid) FROM {TABLES}), \
+                 (SELECT string_agg(k.oid::text || ':' || k.xmin::text, ',' ORDER BY k.oid) \
+                 FROM pg_catalog.pg_constraint AS k WHERE k.contype IN ('f', 'p', 'u')), \
+                 (SELECT string_agg(a.attrelid::text || ':' || a.attnum::text || ':' \
+                 || a.xmin::text, ',' ORDER BY a.attrelid, a.attnum) \
+                 FROM pg_catalog.pg_attribute AS a WHERE a.attnum > 0 AND a.attrelid IN \
+                 (SELECT c.oid FROM {TABLES}))))"
+            ),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The rows that a scope itself names.
+
+use super::{ROW, Renderer, list};
+use crate::{
+    dialect::Statement,
+    plan::{Mark, MarkedTable, SetId},
+    policy::{Cleanup, Value},
+    schema::ColumnId,
+};
+
+/// What a scope starts from, now that the caller is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Seed<'a> {
+    /// The user of this key.
+    Key(&'a str),
+    /// The test users.
+    TestUsers(&'a Eligible),
+    /// Marked rows, of one session or all; of users only those who may go.
+    Marked {
+        /// The session.
+        session: Option<&'a str>,
+        /// Which users may go.
+        eligible: &'a Eligible,
+    },
+    /// The users that a full reset keeps.
+    Kept {
+        /// Whether admins are among them.
+        admins: bool,
+        /// Keys or e-mails of users that are never reset.
+        protected: &'a [String],
+    },
+}
+
+/// Which users may go in bulk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eligible {
+    /// The domains of test users.
+    pub domains: Vec<String>,
+    /// Whether admins among them may go as well.
+    pub include_admins: bool,
+    /// Keys or e-mails of users that never go.
+    pub protected: Vec<String>,
+}
+
+/// A condition and the values of its parameters.
+struct Condition {
+    sql: String,
+    parameters: Vec<String>,
+}
+
+impl Condition {
+    fn plain(sql: String) -> Self {
+        Self {
+            sql,
+            parameters: Vec::new(),
+        }
+    }
+}
+
+impl Renderer<'_> {
+    /// Finds the rows of a root set; nothing when the scope names none there.
+    #[must_use]
+    pub fn seed(&self, set: SetId, seed: &Seed<'_>) -> Option<Statement> {
+        let condition = self.rooted(set, seed)?;
+        let sql = self.insert(set, &[condition.sql], 0);
+        Some(Statement::new(sql, condition.parameters))
+    }
+
+    /// Counts the users that the seed names but that may not go.
+    #[must_use]
+    pub fn passed_over(&self, set: SetId, seed: &Seed<'_>) -> Option<Statement> {
+        let table = self.plan.set(set).table;
+        if table != self.plan.model().users().table {
+            return None;
+        }
+        let (named, eligible) = match seed {
+            Seed::Key(_) | Seed::Kept { .. } => return None,
+            Seed::TestUsers(eligible) => {
+                (Condition::plain(self.has_test_email(eligible)), eligible)
+            }
+            Seed::Marked { session, eligible } => (self.marked(set, *session)?, eligible),
+        };
+        let sql = format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND NOT {}",
+            self.table(table),
+            named.sql,
+            self.may_go(eligible),
+        );
+        Some(Statement::new(sql, named.parameters))
+    }
+
+    /// Locks the rows of a root set against everybody else; nothing where
+    /// the whole database is locked anyway.
+    #[must_use]
+    pub fn lock(&self, set: SetId) -> Option<Statement> {
+        let lock = self.dialect.for_update();
+        (!lock.is_empty() && !self.is_empty(set)).then(|| {
+            let table = self.table(self.plan.set(set).table);
+            let rows = self.is_in(set);
+            Statement::plain(format!(
+                "SELECT CAST(count(*) AS TEXT) FROM (SELECT 1 FROM {table} AS {ROW} \
+                 WHERE {rows}{lock}) AS locked"
+            ))
+        })
+    }
+
+    /// The first users of a set, with key and e-mail.
+    #[must_use]
+    pub fn users(&self, set: SetId, limit: usize) -> Statement {
+        let users = self.plan.model().users();
+        let table = self.schema().table(users.table);
+        let text = |id: ColumnId| {
+            let sql = format!("{ROW}.{}", self.column(table, id));
+            self.dialect.text(table.column(id), &sql)
+        };
+        Statement::plain(format!(
+            "SELECT {}, {} FROM {} AS {ROW} WHERE {} ORDER BY {ROW}.{} LIMIT {limit}",
+            text(users.key),
+            text(users.email),
+            self.table(users.table),
+            self.is_in(set),
+            self.column(table, users.key),
+        ))
+    }
+
+    fn rooted(&self, set: SetId, seed: &Seed<'_>) -> Option<Condition> {
+        let users = self.plan.model().users();
+        let is_users = self.plan.set(set).table == users.table;
+        match seed {
+            Seed::Key(key) => {
+                let column = self.schema().table(users.table).column(users.key);
+                let name = self.dialect.quote(&column.name);
+                let value = self.dialect.parameter(1, Some(column));
+                is_users.then(|| Condition {
+                    sql: format!("{ROW}.{name} = {value}"),
+                    parameters: vec![(*key).to_owned()],
+                })
+            }
+            Seed::TestUsers(eligible) => is_users.then(|| Condition::plain(self.may_go(eligible))),
+            Seed::Marked { session, eligible } => {
+                let mut marked = self.marked(set, *session)?;
+                if is_users {
+                    marked.sql = format!("{} AND {}", marked.sql, self.may_go(eligible));
+                }
+                Some(marked)
+            }
+            Seed::Kept { admins, protected } => {
+                let mut kept = vec![self.is_listed(protected)];
+                if *admins {
+                    kept.push(self.is_admin());
+                }
+                is_users.then(|| Condition::plain(format!("({})", kept.join(" OR "))))
+            }
+        }
+    }
+
+    fn may_go(&self, eligible: &Eligible) -> String {
+        let mut parts = vec![self.has_test_email(eligible)];
+        if !eligible.include_admins {
+            parts.push(format!("NOT {}", self.is_admin()));
+        }
+        parts.push(format!("NOT {}", self.is_listed(&eligible.protected)));
+        format!("({})", parts.join(" AND "))
+    }
+
+    fn has_test_email(&self, eligible: &Eligible) -> String {
+        let users = self.plan.model().users();
+        let table = self.schema().table(users.table);
+        let email = format!("{ROW}.{}", self.column(table, users.email));
+        self.dialect.is_test_email(&email, &eligible.domains)
+    }
+
+    /// Two-valued: a user without a type is no admin.
+    fn is_admin(&self) -> String {
+        match &self.plan.model().users().admins {
+            Some((column, labels)) => self.is_one_of(*column, labels),
+            None => "(1 = 0)".to_owned(),
+        }
+    }
+
+    fn is_listed(&self, names: &[String]) -> String {
+        if names.is_empty() {
+            return "(1 = 0)".to_owned();
+        }
+        let users = self.plan.model().users();
+        format!(
+            "({} OR {})",
+            self.is_one_of(users.key, names),
+            self.is_one_of(users.email, names)
+        )
+    }
+
+    fn is_one_of(&self, column: ColumnId, values: &[String]) -> String {
+        let table = self.schema().table(self.plan.model().users().table);
+        let sql = format!("{ROW}.{}", self.column(table, column));
+        let text = self.dialect.text(table.column(column), &sql);
+        let values = values
+            .iter()
+            .map(|value| self.dialect.literal(&Value::Text(value.clone())));
+        format!("COALESCE({text} IN ({}), FALSE)", list(values))
+    }
+
+    /// True for rows that carry the marker, and the session's id where one is
+    /// asked for.
+    fn marked(&self, set: SetId, session: Option<&str>) -> Option<Condition> {
+        let model = self.plan.model();
+        let cleanup = model.policy().cleanup.as_ref()?;
+        let table = self.plan.set(set).table;
+        let root = model.marked().find(|root| root.table == table)?;
+        let mut parameters = Vec::new();
+        let places = self.places(root, cleanup, session, &mut parameters);
+        Some(Condition {
+            sql: format!("({})", places.join(" OR ")),
+            parameters,
+        })
+    }
+
+    fn places(
+        &self,
+        root: &MarkedTable,
+        cleanup: &Cleanup,
+        session: Option<&str>,
+        parameters: &mut Vec<String>,
+    ) -> Vec<String> {
+        let table = self.schema().table(root.table);
+        let mut says = |place: &Mark, key: &str, value: &str| match place {
+            Mark::Json(column, path) => {
+                parameters.push(value.to_owned());
+                let value = self.dialect.parameter(parameters.len(), None);
+                let sql = format!("{ROW}.{}", self.column(table, *column));
+                let keys: Vec<&str> = path.iter().map(String::as_str).chain([key]).collect();
+                let found = self.dialect.json_text(table.column(*column), &sql, &keys);
+                format!("COALESCE({found} = {value}, FALSE)")
+            }
+            Mark::Tags(columns) => {
+                parameters.push(format!("{key}:{value}"));
+                let tag = self.dialect.parameter(parameters.len(), None);
+                let any: Vec<String> = columns
+                    .iter()
+                    .map(|&column| {
+                        let sql = format!("{ROW}.{}", self.column(table, column));
+                        self.dialect.has_tag(table.column(column), &sql, &tag)
+                    })
+                    .collect();
+                format!("COALESCE({}, FALSE)", any.join(" OR "))
+            }
+        };
+        root.places
+            .iter()
+            .map(|place| {
+                let marker = says(place, &cleanup.marker.key, &cleanup.marker.value);
+                match session {
+                    Some(session) => {
+                        format!("({marker} AND {})", says(place, &cleanup.session, session))
+                    }
+                    None => marker,
+                }
+            })
+            .collect()
+    }
+}

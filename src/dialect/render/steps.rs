@@ -1,0 +1,266 @@
+//! The statements that change rows.
+
+use std::collections::BTreeMap;
+
+use super::{ROW, Renderer, list, tuple};
+use crate::{
+    dialect::Statement,
+    plan::{Cleared, Detach, Detachment, Release, Restore, SetId},
+    schema::{ColumnId, TableId},
+};
+
+impl Renderer<'_> {
+    /// The rows in which a restore would change something.
+    fn differing(&self, step: &Restore) -> Option<String> {
+        if self.is_empty(step.set) || step.values.is_empty() {
+            return None;
+        }
+        let table = self.schema().table(self.plan.set(step.set).table);
+        let differences: Vec<String> = step
+            .values
+            .iter()
+            .map(|(column, value)| {
+                let sql = format!("{ROW}.{}", self.column(table, *column));
+                let value = self.dialect.literal(value);
+                self.dialect.differs(table.column(*column), &sql, &value)
+            })
+            .collect();
+        Some(format!(
+            "{} AND ({}){}",
+            self.is_in(step.set),
+            differences.join(" OR "),
+            self.outside(step.except),
+        ))
+    }
+
+    /// Sets columns back in the rows where they differ.
+    #[must_use]
+    pub fn restore(&self, step: &Restore) -> Option<Statement> {
+        let rows = self.differing(step)?;
+        let table = self.schema().table(self.plan.set(step.set).table);
+        let assignments = step.values.iter().map(|(column, value)| {
+            let name = self.column(table, *column);
+            format!("{name} = {}", self.dialect.literal(value))
+        });
+        Some(Statement::plain(format!(
+            "UPDATE {} AS {ROW} SET {} WHERE {rows}",
+            self.dialect.rows(table),
+            list(assignments),
+        )))
+    }
+
+    /// Clears references of rows that stay.
+    #[must_use]
+    pub fn detach(&self, step: &Detach) -> Option<Statement> {
+        let live = self.live(step);
+        let rows = self.referring(step.table, &live)?;
+        let only = self.outside(step.except);
+        Some(Statement::plain(self.clear(
+            step.table,
+            &live,
+            &format!("{rows}{only}"),
+        )))
+    }
+
+    /// Counts the rows that a restore and a detach both change, as long as
+    /// neither has; such a row counts as restored.
+    #[must_use]
+    pub fn overlap(&self, restore: &Restore, detach: &Detach) -> Option<Statement> {
+        let differing = self.differing(restore)?;
+        let referring = self.referring(detach.table, &self.live(detach))?;
+        Some(Statement::plain(format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {differing} AND {referring}",
+            self.table(detach.table),
+        )))
+    }
+
+    /// Clears a reference of rows that go, so that they can.
+    #[must_use]
+    pub fn cut(&self, cut: &Detachment, rows: SetId) -> Option<Statement> {
+        if self.is_empty(rows) || self.is_empty(cut.from) {
+            return None;
+        }
+        let table = self.schema().foreign_key(cut.foreign_key).child;
+        Some(Statement::plain(self.clear(
+            table,
+            &[cut],
+            &self.is_in(rows),
+        )))
+    }
+
+    fn live<'s>(&self, step: &'s Detach) -> Vec<&'s Detachment> {
+        let references = step.references.iter();
+        references
+            .filter(|reference| !self.is_empty(reference.from))
+            .collect()
+    }
+
+    /// The rows of a table that have any of these references.
+    fn referring(&self, id: TableId, references: &[&Detachment]) -> Option<String> {
+        let conditions: Vec<String> = references.iter().map(|r| self.condition(r)).collect();
+        match conditions.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            many => {
+                let table = self.schema().table(id);
+                let locator = self.locator(table);
+                let searches: Vec<String> = many
+                    .iter()
+                    .map(|condition| {
+                        let columns = locator.join(", ");
+                        format!(
+                            "SELECT {columns} FROM {} AS {ROW} WHERE {condition}",
+                            self.table(id)
+                        )
+                    })
+                    .collect();
+                let locator = tuple(locator.into_iter());
+                Some(format!("{locator} IN ({})", searches.join(" UNION ")))
+            }
+        }
+    }
+
+    fn condition(&self, reference: &Detachment) -> String {
+        self.refers(reference.foreign_key, reference.from, None)
+    }
+
+    /// One statement for all references of a table, so that a row with
+    /// several of them is changed, and counted, once.
+    fn clear(&self, id: TableId, references: &[&Detachment], rows: &str) -> String {
+        let table = self.schema().table(id);
+        let mut cases: BTreeMap<ColumnId, Vec<String>> = BTreeMap::new();
+        for reference in references {
+            let condition = self.condition(reference);
+            for &column in &reference.columns {
+                let value = match reference.to {
+                    Cleared::Null => "NULL".to_owned(),
+                    Cleared::Default => self.dialect.default(table.column(column)),
+                };
+                let case = format!("WHEN {condition} THEN {value}");
+                cases.entry(column).or_default().push(case);
+            }
+        }
+        let assignments = cases.iter().map(|(&column, cases)| {
+            let name = self.column(table, column);
+            format!("{name} = CASE {} ELSE {ROW}.{name} END", cases.join(" "))
+        });
+        format!(
+            "UPDATE {} AS {ROW} SET {} WHERE {rows}",
+            self.table(id),
+            list(assignments),
+        )
+    }
+
+    /// Deletes the rows of a set.
+    #[must_use]
+    pub fn delete(&self, set: SetId) -> Option<Statement> {
+        (!self.is_empty(set)).then(|| {
+            Statement::plain(format!(
+                "DELETE FROM {} AS {ROW} WHERE {}",
+                self.table(self.plan.set(set).table),
+                self.is_in(set),
+            ))
+        })
+    }
+
+    /// Does several deletions whose checks wait for one another in one
+    /// statement, which answers how many rows each took.
+    #[must_use]
+    pub fn together(&self, deletes: &[Statement]) -> Statement {
+        let parts = deletes.iter().enumerate();
+        let parts =
+            parts.map(|(index, delete)| format!("d{index} AS ({} RETURNING 1)", delete.sql));
+        let counts = (0..deletes.len())
+            .map(|index| format!("(SELECT CAST(count(*) AS TEXT) FROM d{index})"));
+        Statement::plain(format!("WITH {} SELECT {}", list(parts), list(counts)))
+    }
+
+    /// Counts the rows of a set that are still there.
+    #[must_use]
+    pub fn remaining(&self, set: SetId) -> Statement {
+        Statement::plain(format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {}",
+            self.table(self.plan.set(set).table),
+            self.is_in(set),
+        ))
+    }
+
+    /// Clears a reference of kept rows to rows that are not kept.
+    #[must_use]
+    pub fn release(&self, step: &Release) -> Statement {
+        let key = self.schema().foreign_key(step.foreign_key);
+        let table = self.schema().table(key.child);
+        let assignments = step
+            .columns
+            .iter()
+            .map(|&column| format!("{} = NULL", self.column(table, column)));
+        let mut conditions: Vec<String> = key
+            .child_columns()
+            .map(|column| format!("{ROW}.{} IS NOT NULL", self.column(table, column)))
+            .collect();
+        if let Some(parents) = step.parents.filter(|&set| !self.is_empty(set)) {
+            conditions.push(format!(
+                "NOT {}",
+                self.refers(step.foreign_key, parents, None)
+            ));
+        }
+        if let Some(rows) = step.rows {
+            conditions.push(match self.is_empty(rows) {
+                true => "1 = 0".to_owned(),
+                false => self.is_in(rows),
+            });
+        }
+        Statement::plain(format!(
+            "UPDATE {} AS {ROW} SET {} WHERE {}",
+            self.table(key.child),
+            list(assignments),
+            conditions.join(" AND "),
+        ))
+    }
+
+    /// Asks which of these tables have a row that a wipe would take, by their
+    /// places in the list.
+    #[must_use]
+    pub fn occupied(&self, tables: &[(TableId, Option<SetId>)]) -> Statement {
+        let parts: Vec<String> = tables
+            .iter()
+            .enumerate()
+            .map(|(place, &(table, kept))| {
+                format!(
+                    "SELECT CAST({place} AS TEXT) WHERE EXISTS (SELECT 1 FROM {} AS {ROW}{})",
+                    self.table(table),
+                    self.but(kept),
+                )
+            })
+            .collect();
+        Statement::plain(parts.join(" UNION ALL "))
+    }
+
+    /// Counts the rows that a wipe takes from a table.
+    #[must_use]
+    pub fn wiped(&self, table: TableId, kept: Option<SetId>) -> Statement {
+        Statement::plain(format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW}{}",
+            self.table(table),
+            self.but(kept),
+        ))
+    }
+
+    /// Deletes everything of a table but what is kept.
+    #[must_use]
+    pub fn wipe(&self, table: TableId, kept: Option<SetId>) -> Statement {
+        // SQLite empties a table at once only when nothing filters its rows.
+        Statement::plain(format!(
+            "DELETE FROM {} AS {ROW}{}",
+            self.table(table),
+            self.but(kept)
+        ))
+    }
+
+    fn but(&self, kept: Option<SetId>) -> String {
+        match kept {
+            Some(set) if !self.is_empty(set) => format!(" WHERE NOT {}", self.is_in(set)),
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Finds the rows of a plan's sets, and what stands in their way.
+
+use std::collections::BTreeMap;
+
+use super::Execution;
+use crate::{
+    dialect::Seed,
+    guard::{Layer, Reason, Refusal},
+    operation::SharedRows,
+    plan::{Group, Path, SetId, Step},
+    target::Error,
+};
+
+const FINDING: &str = "finding rows";
+
+impl Execution<'_> {
+    /// Finds every set, each after those that lead into it.
+    pub(super) async fn find_all(&mut self, seed: &Seed<'_>) -> Result<(), Error> {
+        for group in self.plan.groups() {
+            self.find(group, seed).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the rows of sets that lead into one another.
+    async fn find(&mut self, group: &Group, seed: &Seed<'_>) -> Result<(), Error> {
+        let inside = |path: &&Path| path.source().is_some_and(|from| group.sets.contains(&from));
+        for &id in &group.sets {
+            let set = self.plan.set(id);
+            let outer: Vec<Path> = set.paths.iter().filter(|p| !inside(p)).copied().collect();
+            let root = match set.is_root {
+                true => self.renderer().seed(id, seed),
+                false => None,
+            };
+            let fill = self.renderer().fill(id, &outer);
+            if root.is_none() && fill.is_none() && !group.recursive {
+                continue;
+            }
+            let create = self.renderer().create(id);
+            self.transaction.run(FINDING, &create).await?;
+            self.made.push(id);
+            for statement in root.iter().chain(&fill) {
+                self.sizes[id.index()] += self.transaction.run(FINDING, statement).await?;
+            }
+            if root.is_some()
+                && let Some(lock) = self.renderer().lock(id)
+            {
+                self.transaction.query("locking rows", &lock).await?;
+            }
+        }
+        if group.recursive {
+            self.find_recursively(group).await?;
+        }
+        for &id in group.sets.iter().filter(|id| self.sizes[id.index()] > 0) {
+            if let Some(statement) = self.renderer().analyze(id) {
+                self.transaction.run(FINDING, &statement).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows the ways inside a group until no round finds anything new.
+    async fn find_recursively(&mut self, group: &Group) -> Result<(), Error> {
+        let mut last: BTreeMap<SetId, u64> = group
+            .sets
+            .iter()
+            .map(|&id| (id, self.sizes[id.index()]))
+            .collect();
+        for round in 1.. {
+            let mut found = BTreeMap::new();
+            for &id in &group.sets {
+                let fresh = |path: &&Path| {
+                    let rows = path.source().and_then(|from| last.get(&from));
+                    rows.is_some_and(|&rows| rows > 0)
+                };
+                let set = self.plan.set(id);
+                let paths: Vec<Path> = set.paths.iter().filter(fresh).copied().collect();
+                if paths.is_empty() {
+                    continue;
+                }
+                let statement = self.renderer().extend(id, &paths, round);
+                let rows = self.transaction.run(FINDING, &statement).await?;
+                self.sizes[id.index()] += rows;
+                found.insert(id, rows);
+            }
+            if found.values().all(|&rows| rows == 0) {
+                break;
+            }
+            last = found;
+        }
+        Ok(())
+    }
+
+    /// Refuses when rows that stay refer to rows that go and may not be
+    /// changed; and before anything is changed, when too many rows would go.
+    pub(super) async fn check(&mut self) -> Result<(), Error> {
+        let mut blocking = Vec::new();
+        for check in self.plan.checks() {
+            let Some(statement) = self.renderer().check(check) else {
+                continue;
+            };
+            let rows = self
+                .transaction
+                .count("checking references", &statement)
+                .await?;
+            if rows > 0 {
+                blocking.push((self.plan.schema().describe(check.foreign_key), rows));
+            }
+        }
+        if !blocking.is_empty() {
+            return Err(blocked(blocking).into());
+        }
+        let doomed = |step: &Step| match step {
+            Step::Delete(step) => step.sets.iter().map(|id| self.sizes[id.index()]).sum(),
+            Step::Restore(_) | Step::Detach(_) | Step::Release(_) | Step::Wipe(_) => 0,
+        };
+        let rows: u64 = self.plan.steps().iter().map(doomed).sum();
+        Ok(self.cleared.limits().check(rows)?)
+    }
+
+    pub(super) async fn shared(&mut self) -> Result<Vec<SharedRows>, Error> {
+        let mut shared = Vec::new();
+        for share in self.plan.shares() {
+            let Some(statement) = self.renderer().share(share) else {
+                continue;
+            };
+            let rows = self
+                .transaction
+                .count("counting shared rows", &statement)
+                .await?;
+            if rows > 0 {
+                let table = self.plan.schema().table(self.plan.set(share.set).table);
+                shared.push(SharedRows {
+                    table: table.name.to_string(),
+                    rows,
+                });
+            }
+        }
+        Ok(shared)
+    }
+}
+
+fn blocked(references: Vec<(String, u64)>) -> Refusal {
+    let list: Vec<String> = references
+        .iter()
+        .map(|(reference, rows)| format!("{reference} ({rows} rows)"))
+        .collect();
+    Refusal {
+        layer: Layer::References,
+        reason: Reason::BlockedByReferences,
+        message: format!(
+            "rows that may not be touched refer to rows that would go: {}",
+            list.join(", ")
+        ),
+        fix: "say under [references] of the policy what happens to them, or take a level that \
+              reaches them"
+            .to_owned(),
+        observed: references
+            .into_iter()
+            .map(|(reference, rows)| (reference, rows.to_string()))
+            .collect(),
+    }
+}

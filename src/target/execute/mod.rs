@@ -1,0 +1,429 @@
+//! Carries a cleared plan out, in one transaction.
+//!
+//! In order: what the guards saw is read again, the target is locked, the
+//! scope's roots are found and checked, the row sets are found, what must not
+//! be there is looked for, the steps are taken and their effect verified, the
+//! proof of the commit is written, and then everything is committed or, in a
+//! dry run, rolled back.
+
+mod find;
+mod steps;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Deadline, Error, Target, armed, field, transaction::Transaction};
+use crate::{
+    dialect::{Eligible, Hold, Renderer, Seed, Statement},
+    guard::{Cleared, UserFacts, UserRule},
+    operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector},
+    plan::{Plan, Scope, SetId},
+    schema::TableId,
+};
+
+/// How often a transaction is tried that others are in the way of.
+const ATTEMPTS: u32 = 4;
+
+/// Affected users that are named; the others are counted.
+const NAMED_USERS: usize = 100;
+
+/// An operation on a plan.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The operation, whose commit is proved under this id.
+    pub operation: OperationId,
+    /// Whether the changes are kept.
+    pub mode: Mode,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it has to be done.
+    pub deadline: Deadline,
+    /// What it starts from.
+    pub start: Start,
+}
+
+/// What an operation starts from, and on whose word.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// One user.
+    User {
+        /// Who.
+        user: UserSelector,
+        /// Whether they may be reset.
+        rule: UserRule,
+        /// An unknown user is an empty success.
+        allow_missing: bool,
+    },
+    /// The test users.
+    TestUsers(Eligible),
+    /// The marked rows.
+    Marked {
+        /// Of this session; of all when absent.
+        session: Option<String>,
+        /// Which users may go.
+        eligible: Eligible,
+    },
+    /// Everything.
+    Everything {
+        /// Whether admins stay.
+        preserve_admins: bool,
+        /// Keys or e-mails of users that stay.
+        protected: Vec<String>,
+    },
+}
+
+/// What an execution changed; only an execution makes one.
+#[derive(Debug, Clone)]
+pub struct Executed {
+    changes: Changes,
+}
+
+impl Executed {
+    /// What was changed, or in a dry run would have been.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The same, for keeping.
+    #[must_use]
+    pub fn into_changes(self) -> Changes {
+        self.changes
+    }
+}
+
+impl Target {
+    /// Executes a cleared plan. A transaction that others are in the way of is
+    /// rolled back and tried again as a whole.
+    ///
+    /// # Errors
+    ///
+    /// After any error the database is as it was, but for
+    /// [`Error::InDoubt`], after which nobody knows.
+    pub async fn execute(
+        &self,
+        cleared: &Cleared<Plan>,
+        request: &Request,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Executed, Error> {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(cleared, request, progress).await {
+                Err(Error::Conflict(_)) if attempt < ATTEMPTS && !request.deadline.is_over() => {
+                    // The operation's own random bits keep two of them from
+                    // meeting again at the same moment.
+                    let spread = request.operation.spread() % 20;
+                    let pause = Duration::from_millis(u64::from(attempt * 10) + spread);
+                    tokio::time::sleep(pause).await;
+                    attempt += 1;
+                }
+                Err(Error::Conflict(_)) => return Err(Error::Conflict(attempt)),
+                other => return other,
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        cleared: &Cleared<Plan>,
+        request: &Request,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Executed, Error> {
+        let mut execution = Execution {
+            transaction: self.begin(request.deadline).await?,
+            cleared,
+            plan: cleared.subject(),
+            request,
+            progress,
+            sizes: vec![0; cleared.subject().sets().count()],
+            made: Vec::new(),
+            counts: BTreeMap::new(),
+        };
+        match execution.work().await {
+            Ok(changes) => {
+                let transaction = execution.transaction;
+                match request.mode {
+                    Mode::DryRun => transaction.rollback().await,
+                    Mode::Execute => {
+                        transaction.commit().await?;
+                        progress(Progress::Committed);
+                    }
+                }
+                Ok(Executed { changes })
+            }
+            Err(error) => {
+                execution.transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// One execution under way.
+struct Execution<'a> {
+    transaction: Transaction<'a>,
+    cleared: &'a Cleared<Plan>,
+    plan: &'a Plan,
+    request: &'a Request,
+    progress: &'a (dyn Fn(Progress) + Sync),
+    /// How many rows each set has, by set.
+    sizes: Vec<u64>,
+    /// The sets that have a table.
+    made: Vec<SetId>,
+    counts: BTreeMap<TableId, TableCounts>,
+}
+
+impl Execution<'_> {
+    async fn work(&mut self) -> Result<Changes, Error> {
+        let fingerprint = self.plan.schema().fingerprint();
+        recheck(&mut self.transaction, self.cleared, fingerprint).await?;
+        self.hold().await?;
+        let mut changes = Changes::default();
+        if !self.find_roots(&mut changes).await? {
+            return Ok(changes);
+        }
+        self.check().await?;
+        changes.shared = self.shared().await?;
+        self.take_steps().await?;
+        changes.tables = self.tables();
+        self.cleared.limits().check(changes.total_rows())?;
+        self.transaction.settle().await?;
+        self.prove(&changes).await?;
+        Ok(changes)
+    }
+
+    fn renderer(&self) -> Renderer<'_> {
+        Renderer::new(self.transaction.dialect, self.plan, &self.sizes)
+    }
+
+    /// Locks the target: together with others for one user or one session,
+    /// alone for whatever is wider.
+    async fn hold(&mut self) -> Result<(), Error> {
+        let hold = match &self.request.start {
+            Start::User { .. }
+            | Start::Marked {
+                session: Some(_), ..
+            } => Hold::Shared,
+            Start::TestUsers(_)
+            | Start::Marked { session: None, .. }
+            | Start::Everything { .. } => Hold::Exclusive,
+        };
+        if let Some(lock) = self.transaction.dialect.lock(hold) {
+            let lock = Statement::plain(lock);
+            self.transaction
+                .run("waiting for the target", &lock)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Finds the rows that the scope starts from and all that belongs to
+    /// them; false when there is nothing to start from.
+    async fn find_roots(&mut self, changes: &mut Changes) -> Result<bool, Error> {
+        match &self.request.start {
+            Start::User {
+                user,
+                rule,
+                allow_missing,
+            } => {
+                let Some(found) = self.find_user(user, *allow_missing).await? else {
+                    let warning = format!("no user {user} was there to reset");
+                    changes.warnings.push(warning);
+                    return Ok(false);
+                };
+                rule.check(&found)?;
+                self.find_all(&Seed::Key(&found.id)).await?;
+                changes.user_count = 1;
+                changes.users.push(User {
+                    id: found.id,
+                    email: found.email.unwrap_or_default(),
+                });
+            }
+            Start::TestUsers(eligible) => {
+                self.find_all(&Seed::TestUsers(eligible)).await?;
+                self.name_users(&Seed::TestUsers(eligible), changes).await?;
+            }
+            Start::Marked { session, eligible } => {
+                let session = session.as_deref();
+                let seed = Seed::Marked { session, eligible };
+                self.find_all(&seed).await?;
+                self.name_users(&seed, changes).await?;
+            }
+            Start::Everything {
+                preserve_admins,
+                protected,
+            } => {
+                let seed = Seed::Kept {
+                    admins: *preserve_admins,
+                    protected,
+                };
+                self.find_all(&seed).await?;
+                let kept = self.users_set().map_or(0, |set| self.sizes[set.index()]);
+                changes
+                    .warnings
+                    .push(format!("Preserved {kept} admin users"));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The root set in the users table.
+    fn users_set(&self) -> Option<SetId> {
+        let users = self.plan.model().users().table;
+        let mut sets = self.plan.sets();
+        let found = sets.find(|(_, set)| set.is_root && set.table == users);
+        found.map(|(id, _)| id)
+    }
+
+    /// Counts the users in scope, names the first of them, and tells of those
+    /// that were passed over.
+    async fn name_users(&mut self, seed: &Seed<'_>, changes: &mut Changes) -> Result<(), Error> {
+        let Some(set) = self.users_set() else {
+            return Ok(());
+        };
+        changes.user_count = self.sizes[set.index()];
+        if changes.user_count > 0 {
+            let statement = self.renderer().users(set, NAMED_USERS);
+            let rows = self
+                .transaction
+                .query("naming the users", &statement)
+                .await?;
+            changes.users = rows
+                .iter()
+                .map(|row| User {
+                    id: field(row, 0).to_owned(),
+                    email: field(row, 1).to_owned(),
+                })
+                .collect();
+        }
+        if let Some(statement) = self.renderer().passed_over(set, seed) {
+            let rows = self.transaction.count("counting users", &statement).await?;
+            if rows > 0 {
+                changes.warnings.push(format!(
+                    "{rows} users were passed over: they are admins, protected or no test users"
+                ));
+            }
+        }
+        if changes.user_count == 0 && matches!(self.plan.scope(), Scope::TestUsers(_)) {
+            changes
+                .warnings
+                .push("No test users found to reset".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Looks the root up; nothing when it may be missing and is.
+    async fn find_user(
+        &mut self,
+        user: &UserSelector,
+        allow_missing: bool,
+    ) -> Result<Option<UserFacts>, Error> {
+        let users = self.plan.model().users();
+        let dialect = self.transaction.dialect;
+        let table = self.plan.schema().table(users.table);
+        let (field_name, asked, column) = match user {
+            UserSelector::Id(id) => ("id", id, users.key),
+            UserSelector::Email(email) => ("email", email, users.email),
+        };
+        let column = table.column(column);
+        let not_found = || match allow_missing {
+            true => Ok(None),
+            false => Err(Error::UserNotFound {
+                field: field_name,
+                value: asked.clone(),
+            }),
+        };
+        if !dialect.accepts(column, asked) {
+            return not_found();
+        }
+        let name = |id| dialect.quote(&table.column(id).name);
+        let text = |id| dialect.text(table.column(id), &name(id));
+        let sql = format!(
+            "SELECT {}, {} FROM {} WHERE {} = {}",
+            text(users.key),
+            text(users.email),
+            dialect.table(&table.name),
+            dialect.quote(&column.name),
+            dialect.parameter(1, Some(column)),
+        ) + dialect.for_update();
+        let statement = Statement::new(sql, vec![asked.clone()]);
+        let rows = self
+            .transaction
+            .query("looking the user up", &statement)
+            .await?;
+        // The database may compare more kindly than we do: by a collation
+        // that ignores case, or as numbers. Only the exact text counts.
+        let mut found: Vec<UserFacts> = rows
+            .iter()
+            .map(|row| UserFacts {
+                id: field(row, 0).to_owned(),
+                email: row.get(1).cloned().flatten(),
+            })
+            .filter(|found| match user {
+                UserSelector::Id(id) => found.id == *id,
+                UserSelector::Email(email) => found.email.as_ref() == Some(email),
+            })
+            .collect();
+        match (found.pop(), found.len()) {
+            (Some(user), 0) => Ok(Some(user)),
+            (None, _) => not_found(),
+            (Some(_), others) => Err(Error::UserAmbiguous {
+                field: field_name,
+                value: asked.clone(),
+                count: others + 1,
+            }),
+        }
+    }
+
+    /// The counts, in plan order, without tables that have nothing to report.
+    fn tables(&mut self) -> Vec<TableCounts> {
+        self.plan
+            .changed_tables()
+            .iter()
+            .filter_map(|table| self.counts.remove(table))
+            .filter(|counts| counts.deleted + counts.restored + counts.detached > 0)
+            .collect()
+    }
+
+    /// Writes the proof of the commit and takes our tables of sets away.
+    async fn prove(&mut self, changes: &Changes) -> Result<(), Error> {
+        let result =
+            serde_json::to_string(changes).map_err(|error| Error::Unexpected(error.to_string()))?;
+        let proof = armed::commit_proof(
+            self.transaction.dialect,
+            self.request.operation,
+            self.request.started,
+            result,
+        );
+        self.transaction.run("writing the proof", &proof).await?;
+        for id in std::mem::take(&mut self.made) {
+            let statement = self.renderer().discard(id);
+            self.transaction.run("cleaning up", &statement).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the guards saw is read again on the connection and in the transaction
+/// of the change; any difference ends the operation.
+pub(super) async fn recheck<T>(
+    transaction: &mut Transaction<'_>,
+    cleared: &Cleared<T>,
+    fingerprint: &str,
+) -> Result<(), Error> {
+    let dialect = transaction.dialect;
+    let seen = armed::seen(transaction.session(), dialect).await?;
+    if seen.markers != cleared.seen().markers {
+        return Err(Error::Changed("the marker"));
+    }
+    if seen != *cleared.seen() {
+        return Err(Error::Changed("the database"));
+    }
+    let question = Statement::plain(dialect.catalogue().fingerprint);
+    let now = transaction.session().text(&question).await?;
+    if now != fingerprint {
+        return Err(Error::Changed("the schema"));
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! Takes a plan's steps, and verifies that they did what they said.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use super::Execution;
+use crate::{
+    dialect::Statement,
+    operation::{Progress, TableCounts},
+    plan::{Delete, SetId, Step, Wipe},
+    schema::TableId,
+    target::{Error, field},
+};
+
+/// Tables that are asked in one statement whether they have rows.
+const ASKED_AT_ONCE: usize = 200;
+
+impl Execution<'_> {
+    pub(super) async fn take_steps(&mut self) -> Result<(), Error> {
+        let overlaps = self.overlaps().await?;
+        let occupied = self.occupied().await?;
+        for (number, step) in (1..).zip(self.plan.steps()) {
+            let (title, begun) = (self.plan.title(step), Instant::now());
+            (self.progress)(Progress::StepStarted {
+                step: number,
+                title: title.clone(),
+            });
+            let rows = match step {
+                Step::Restore(step) => {
+                    let statement = self.renderer().restore(step);
+                    let rows = self.change(&title, statement).await?;
+                    self.count(self.plan.set(step.set).table).restored += rows;
+                    rows
+                }
+                Step::Detach(step) => {
+                    let statement = self.renderer().detach(step);
+                    let rows = self.change(&title, statement).await?;
+                    let restored = overlaps.get(&step.table).copied().unwrap_or(0);
+                    self.count(step.table).detached += rows.saturating_sub(restored);
+                    rows
+                }
+                Step::Release(step) => {
+                    let statement = self.renderer().release(step);
+                    let rows = self.change(&title, Some(statement)).await?;
+                    let child = self.plan.schema().foreign_key(step.foreign_key).child;
+                    self.count(child).detached += rows;
+                    rows
+                }
+                Step::Delete(step) => self.delete(&title, step).await?,
+                Step::Wipe(step) => self.wipe(&title, step, &occupied).await?,
+            };
+            let took = begun.elapsed();
+            (self.progress)(Progress::StepFinished {
+                step: number,
+                rows,
+                took,
+            });
+        }
+        self.restart_sequences().await
+    }
+
+    /// The rows that are both restored and detached, by table: they count as
+    /// restored. Asked before either has happened.
+    async fn overlaps(&mut self) -> Result<BTreeMap<TableId, u64>, Error> {
+        let mut overlaps = BTreeMap::new();
+        for restore in self.plan.steps() {
+            for detach in self.plan.steps() {
+                if let (Step::Restore(restore), Step::Detach(detach)) = (restore, detach)
+                    && self.plan.set(restore.set).table == detach.table
+                    && let Some(statement) = self.renderer().overlap(restore, detach)
+                {
+                    let rows = self.transaction.count("counting rows", &statement).await?;
+                    overlaps.insert(detach.table, rows);
+                }
+            }
+        }
+        Ok(overlaps)
+    }
+
+    async fn change(&mut self, title: &str, statement: Option<Statement>) -> Result<u64, Error> {
+        match statement {
+            Some(statement) => self.transaction.run(title, &statement).await,
+            None => Ok(0),
+        }
+    }
+
+    /// Deletes the sets of a step and verifies that their rows are gone: a
+    /// trigger or a rule of the database can keep them silently.
+    async fn delete(&mut self, title: &str, step: &Delete) -> Result<u64, Error> {
+        for cut in &step.cuts {
+            let child = self.plan.schema().foreign_key(cut.foreign_key).child;
+            for &id in step
+                .sets
+                .iter()
+                .filter(|&&id| self.plan.set(id).table == child)
+            {
+                let statement = self.renderer().cut(cut, id);
+                self.change(title, statement).await?;
+            }
+        }
+        let occupied = step.sets.iter().filter(|id| self.sizes[id.index()] > 0);
+        let sets: Vec<SetId> = occupied.copied().collect();
+        let statements = sets
+            .iter()
+            .filter_map(|&id| self.renderer().delete(id))
+            .collect();
+        let deleted = self.delete_all(title, statements, step.cyclic).await?;
+        let mut total = 0;
+        for (&id, rows) in sets.iter().zip(deleted) {
+            let expected = self.sizes[id.index()];
+            // Fewer is not wrong yet: a cascade inside the group takes rows
+            // that are not counted as deleted by the statement.
+            if rows < expected {
+                let statement = self.renderer().remaining(id);
+                let rows = self.transaction.count(title, &statement).await?;
+                self.gone(title, self.plan.set(id).table, rows)?;
+            }
+            self.count(self.plan.set(id).table).deleted += expected;
+            total += expected;
+        }
+        Ok(total)
+    }
+
+    /// Runs deletions in their order; as one statement where foreign keys tie
+    /// them and their checks do not wait.
+    async fn delete_all(
+        &mut self,
+        title: &str,
+        statements: Vec<Statement>,
+        cyclic: bool,
+    ) -> Result<Vec<u64>, Error> {
+        if cyclic && statements.len() > 1 && self.transaction.dialect.deletes_together() {
+            let statement = self.renderer().together(&statements);
+            let rows = self.transaction.query(title, &statement).await?;
+            let row = rows.first().cloned().unwrap_or_default();
+            let counts = (0..statements.len()).map(|index| field(&row, index).parse().unwrap_or(0));
+            return Ok(counts.collect());
+        }
+        let mut counts = Vec::new();
+        for statement in statements {
+            counts.push(self.transaction.run(title, &statement).await?);
+        }
+        Ok(counts)
+    }
+
+    fn gone(&self, title: &str, table: TableId, remaining: u64) -> Result<(), Error> {
+        if remaining == 0 {
+            return Ok(());
+        }
+        Err(Error::Violation {
+            step: title.to_owned(),
+            detail: format!(
+                "{remaining} rows of {} are still there after their deletion: \
+                 a trigger or a rule keeps them",
+                self.plan.schema().table(table).name
+            ),
+        })
+    }
+
+    /// The tables that a wipe finds rows in: most tests fill a few of many.
+    async fn occupied(&mut self) -> Result<Vec<TableId>, Error> {
+        let wipes = self.plan.steps().iter().filter_map(|step| match step {
+            Step::Wipe(step) => Some(step.tables.iter()),
+            Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
+        });
+        let tables: Vec<(TableId, Option<SetId>)> = wipes.flatten().copied().collect();
+        let mut occupied = Vec::new();
+        for part in tables.chunks(ASKED_AT_ONCE) {
+            let statement = self.renderer().occupied(part);
+            let rows = self
+                .transaction
+                .query("looking for rows", &statement)
+                .await?;
+            let places = rows
+                .iter()
+                .filter_map(|row| field(row, 0).parse::<usize>().ok());
+            occupied.extend(
+                places
+                    .filter_map(|place| part.get(place))
+                    .map(|&(table, _)| table),
+            );
+        }
+        Ok(occupied)
+    }
+
+    async fn wipe(&mut self, title: &str, step: &Wipe, occupied: &[TableId]) -> Result<u64, Error> {
+        let filled = step
+            .tables
+            .iter()
+            .filter(|(table, _)| occupied.contains(table));
+        let tables: Vec<(TableId, Option<SetId>)> = filled.copied().collect();
+        let mut expected = BTreeMap::new();
+        if step.cyclic {
+            // A cascade inside the group takes rows that no statement counts.
+            for &(table, kept) in &tables {
+                let statement = self.renderer().wiped(table, kept);
+                let rows = self.transaction.count(title, &statement).await?;
+                expected.insert(table, rows);
+            }
+        }
+        let wipes = tables
+            .iter()
+            .map(|&(table, kept)| self.renderer().wipe(table, kept));
+        let wiped = self.delete_all(title, wipes.collect(), step.cyclic).await?;
+        let mut total = 0;
+        for (&(table, kept), rows) in tables.iter().zip(wiped) {
+            let statement = self.renderer().occupied(&[(table, kept)]);
+            let left = self.transaction.query(title, &statement).await?;
+            if !left.is_empty() {
+                let statement = self.renderer().wiped(table, kept);
+                let rows = self.transaction.count(title, &statement).await?;
+                self.gone(title, table, rows)?;
+            }
+            let rows = expected.get(&table).copied().unwrap_or(rows);
+            self.count(table).deleted += rows;
+            total += rows;
+        }
+        Ok(total)
+    }
+
+    /// After everything, the sequences of wiped tables give what they gave
+    /// first, or one more than the highest kept value; also those of tables
+    /// that were empty already.
+    async fn restart_sequences(&mut self) -> Result<(), Error> {
+        let wiped: Vec<TableId> = self
+            .plan
+            .steps()
+            .iter()
+            .filter_map(|step| match step {
+                Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
+                Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
+            })
+            .flatten()
+            .collect();
+        if wiped.is_empty() {
+            return Ok(());
+        }
+        let title = "restarting sequences";
+        let dialect = self.transaction.dialect;
+        let (first, question) = dialect.sequences();
+        if let Some(first) = first
+            && self
+                .transaction
+                .query(title, &Statement::plain(first))
+                .await?
+                .is_empty()
+        {
+            return Ok(());
+        }
+        let question = Statement::plain(question);
+        for row in self.transaction.query(title, &question).await? {
+            let schema = self.plan.schema();
+            let owner = schema.tables().find(|(_, table)| {
+                table.name.schema.as_deref() == row.first().and_then(Option::as_deref)
+                    && table.name.name == field(&row, 1)
+            });
+            let Some((_, table)) = owner.filter(|(id, _)| wiped.contains(id)) else {
+                continue;
+            };
+            let sql = format!(
+                "SELECT CAST(max({}) AS TEXT) FROM {}",
+                match field(&row, 2) {
+                    "rowid" => "rowid".to_owned(),
+                    column => dialect.quote(column),
+                },
+                dialect.table(&table.name)
+            );
+            let answer = self
+                .transaction
+                .query(title, &Statement::plain(sql))
+                .await?;
+            let highest = answer
+                .first()
+                .map_or("", |row| field(row, 0))
+                .parse::<i64>();
+            let start = field(&row, 5).parse().unwrap_or(1);
+            let next = highest.map_or(start, |highest| highest.saturating_add(1).max(start));
+            if field(&row, 4).parse() != Ok(next - 1) {
+                let restart = dialect.restart(field(&row, 3), next);
+                self.transaction
+                    .run(title, &Statement::plain(restart))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, table: TableId) -> &mut TableCounts {
+        let name = &self.plan.schema().table(table).name;
+        self.counts.entry(table).or_insert_with(|| TableCounts {
+            table: name.to_string(),
+            deleted: 0,
+            restored: 0,
+            detached: 0,
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! Every way the target fails, and what its driver's errors mean.
+
+use super::LOCK_TIMEOUT;
+use crate::{
+    dialect::{Class, Dialect},
+    guard::{Refusal, Refused},
+    plan::Problem,
+};
+
+/// Why the target could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database cannot be reached.
+    #[error("the database of the target cannot be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// Another operation held the target for too long.
+    #[error("another operation held the target for more than {} seconds", LOCK_TIMEOUT.as_secs())]
+    Busy,
+    /// The policy does not fit the database.
+    #[error("the policy of target {target} does not fit its database: {}", super::problems(.problems))]
+    Policy {
+        /// The target.
+        target: String,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+    /// A guard refuses.
+    #[error("{0}")]
+    Refused(Refused),
+    /// What the guards saw has changed since.
+    #[error("{0} changed between the check and the execution")]
+    Changed(&'static str),
+    /// No user has this key or e-mail.
+    #[error("no user has {field} {value}")]
+    UserNotFound {
+        /// Which field was asked by.
+        field: &'static str,
+        /// What was asked.
+        value: String,
+    },
+    /// Several users match.
+    #[error("{count} users have {field} {value}: name one by its key")]
+    UserAmbiguous {
+        /// Which field was asked by.
+        field: &'static str,
+        /// What was asked.
+        value: String,
+        /// How many.
+        count: usize,
+    },
+    /// A value that has to be unique exists already.
+    #[error("a user with this e-mail, or another unique value of it, exists already")]
+    Duplicate,
+    /// A constraint or a trigger refused.
+    #[error("{step} failed: {detail}")]
+    Violation {
+        /// The step.
+        step: String,
+        /// What refused, as far as it can be told.
+        detail: String,
+    },
+    /// Other transactions were in the way, each time it was tried.
+    #[error("other transactions were in the way {0} times: try again")]
+    Conflict(u32),
+    /// The database has no room left.
+    #[error("the database has no room left for {step}")]
+    Full {
+        /// What was being done.
+        step: String,
+    },
+    /// The deadline passed; everything was rolled back.
+    #[error("the deadline passed during {phase}; nothing was changed")]
+    DeadlineExceeded {
+        /// What was being done.
+        phase: String,
+    },
+    /// The database takes no writes.
+    #[error("the database is read-only")]
+    ReadOnly,
+    /// Our role lacks a privilege.
+    #[error("the database role lacks a privilege that {step} needs")]
+    Permission {
+        /// What was being done.
+        step: String,
+    },
+    /// The connection was lost at the commit.
+    #[error("the connection was lost at the commit, which may or may not have happened")]
+    InDoubt,
+    /// Anything else that the database says.
+    #[error("the database failed during {step}")]
+    Database {
+        /// What was being done.
+        step: String,
+        /// Its own words, for the log.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database answered what it never should.
+    #[error("the database answered unexpectedly: {0}")]
+    Unexpected(String),
+}
+
+/// A failed statement, before it is known what was being done.
+#[derive(Debug)]
+pub struct Fault {
+    /// What it means.
+    pub class: Class,
+    /// The driver's own error, for the log.
+    pub source: sqlx::Error,
+}
+
+impl Fault {
+    /// What a driver's error means to this dialect.
+    pub(super) fn of(dialect: &dyn Dialect, source: sqlx::Error) -> Self {
+        let class = match &source {
+            sqlx::Error::Database(error) => {
+                dialect.classify(error.code().as_deref().unwrap_or(""), error.message())
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Class::Unavailable,
+            _ => Class::Other,
+        };
+        Self { class, source }
+    }
+
+    /// The database's own words, which are for the log only.
+    fn words(&self) -> String {
+        match &self.source {
+            sqlx::Error::Database(error) => error.message().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The error, now that it is known what was being done.
+    pub(super) fn during(self, step: &str) -> Error {
+        let step = step.to_owned();
+        match self.class {
+            Class::Violation => Error::Violation {
+                step,
+                detail: self.words(),
+            },
+            Class::Duplicate => Error::Duplicate,
+            Class::Retry => Error::Conflict(1),
+            Class::Busy => Error::Busy,
+            Class::Full => Error::Full { step },
+            Class::ReadOnly => Error::ReadOnly,
+            Class::Permission => Error::Permission { step },
+            Class::Interrupted => Error::DeadlineExceeded { phase: step },
+            Class::Unavailable => Error::Unavailable(self.source),
+            Class::Other => Error::Database {
+                step,
+                source: self.source,
+            },
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Refused::from(refusal))
+    }
+}

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use resetd::{
     access::Role,
-    admin::{arm, token},
+    admin::{arm, check, init, token},
     config::{Config, LISTEN, Variables},
     demo::Demo,
     server, telemetry,
@@ -30,6 +30,10 @@ enum Command {
     Demo(DemoArguments),
     /// Serve the targets of a configuration.
     Serve(ServeArguments),
+    /// Write a first configuration and policy for a live database.
+    Init(InitArguments),
+    /// Check that every policy fits its database, and say what it does.
+    Check(CheckArguments),
     /// Make a database say that it may be reset.
     Arm(ArmArguments),
     /// Make tokens.
@@ -81,6 +85,37 @@ struct ServeArguments {
 }
 
 #[derive(Debug, Args)]
+struct InitArguments {
+    /// The database's URL; DATABASE_URL when not given.
+    #[arg(long)]
+    url: Option<String>,
+    /// The environment that the database is for.
+    #[arg(long, default_value = "development")]
+    environment: String,
+    /// The users' table, instead of a guess.
+    #[arg(long, value_name = "TABLE")]
+    users: Option<String>,
+    /// An e-mail domain of test users; can be given several times.
+    #[arg(long = "test-domain", value_name = "DOMAIN", default_values = ["test.com", "example.com"])]
+    test_domains: Vec<String>,
+    /// The folder that the files are written to.
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    out: PathBuf,
+    /// Replace files that are there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+struct CheckArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The target; all when not given.
+    #[arg(long)]
+    target: Option<String>,
+}
+
+#[derive(Debug, Args)]
 struct ArmArguments {
     #[command(flatten)]
     config: ConfigArguments,
@@ -124,6 +159,8 @@ async fn main() -> ExitCode {
     let done = match command {
         Command::Demo(arguments) => demo(arguments).await,
         Command::Serve(arguments) => serve(arguments).await,
+        Command::Init(arguments) => init(arguments).await,
+        Command::Check(arguments) => check(arguments).await,
         Command::Arm(arguments) => arm(arguments).await,
         Command::Token(TokenCommand::New { subject, role }) => {
             token::print(&subject, role).map_err(Failure::from)
@@ -179,6 +216,55 @@ async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     let ready = || tracing::info!(%address, "serving");
     Ok(server::run(config, listener, stop(), ready).await?)
+}
+
+async fn init(arguments: InitArguments) -> Result<(), Failure> {
+    let (url, variable) = match arguments.url {
+        Some(url) => (url, None),
+        None => {
+            let variables = variables()?;
+            let url = variables.get("DATABASE_URL");
+            let url = url.ok_or("give the database's url with --url, or set DATABASE_URL")?;
+            (url.to_owned(), Some("DATABASE_URL".to_owned()))
+        }
+    };
+    let request = init::Request {
+        url,
+        variable,
+        environment: arguments.environment,
+        users: arguments.users,
+        test_domains: arguments.test_domains,
+        folder: arguments.out,
+        force: arguments.force,
+    };
+    let written = init::run(&request).await?;
+    let config = written.config.display();
+    println!(
+        "found {} tables; the users are in {}\n",
+        written.tables, written.users
+    );
+    println!(
+        "wrote {}, a first policy: read it once",
+        written.policy.display()
+    );
+    println!("wrote {config}");
+    println!(
+        "wrote {}, a token for each role\n",
+        written.tokens.display()
+    );
+    println!("next:");
+    println!("  resetd check --config {config}");
+    println!(
+        "  resetd arm --config {config} --database {}",
+        written.database
+    );
+    println!("  resetd serve --config {config}");
+    Ok(())
+}
+
+async fn check(arguments: CheckArguments) -> Result<(), Failure> {
+    let config = arguments.config.read()?;
+    Ok(check::run(&config, arguments.target.as_deref()).await?)
 }
 
 async fn arm(arguments: ArmArguments) -> Result<(), Failure> {

@@ -39,7 +39,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(guard::Refused),
     /// The database could not do it.
-    #[error("{error}{}", source_of(error))]
+    #[error("{error}{}", super::source_of(error))]
     Target {
         /// Why.
         #[from]
@@ -59,10 +59,6 @@ pub enum Error {
     /// The terminal cannot be read.
     #[error("the terminal cannot be read: {0}")]
     Terminal(#[from] io::Error),
-}
-
-fn source_of(error: &target::Error) -> String {
-    std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"))
 }
 
 /// Arms a target's database and tells its marker.

@@ -143,9 +143,9 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// where `begin` has locked the whole database.
     fn lock(&self, hold: Hold) -> Option<&'static str>;
 
-    /// Asks for schema, table, column and name of every sequence that has
-    /// moved, with the value that it gave last and its first one; a first
-    /// question says whether there are any.
+    /// Asks for schema, table, column and name of every sequence, with the
+    /// value that it gave last, NULL before the first, and its first one; a
+    /// question before that says whether there are any.
     fn sequences(&self) -> (Option<&'static str>, String);
 
     /// Makes a sequence give `next`.

@@ -182,8 +182,7 @@ impl Dialect for Postgres {
              JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
              JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid \
-             WHERE s.relkind = 'S' AND pg_sequence_last_value(s.oid) IS NOT NULL \
-             ORDER BY 1, 2, 3"
+             WHERE s.relkind = 'S' ORDER BY 1, 2, 3"
         );
         (None, sql)
     }

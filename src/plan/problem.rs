@@ -7,13 +7,25 @@ use crate::schema::Schema;
 
 /// One thing that is wrong with a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem(String);
+pub struct Problem {
+    text: String,
+    ambiguity: Option<Ambiguity>,
+}
 
 impl Problem {
     /// A problem told in words.
     #[must_use]
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self {
+            text,
+            ambiguity: None,
+        }
+    }
+
+    /// The table without an owner, when that is the problem.
+    #[must_use]
+    pub fn ambiguity(&self) -> Option<&Ambiguity> {
+        self.ambiguity.as_ref()
     }
 
     /// A table whose owner rule 4 cannot tell.
@@ -29,17 +41,21 @@ impl Problem {
             .first()
             .and_then(|way| way.split(" -> ").next())
             .unwrap_or_default();
-        Self(format!(
+        let text = format!(
             "the owner of {table} is ambiguous, since every way to it is optional: {}. \
              Name the owner, such as references.\"{first}\" = \"delete\"",
             ways.join(", ")
-        ))
+        );
+        Self {
+            text,
+            ambiguity: Some(ambiguity.clone()),
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -22,6 +22,10 @@ use crate::{
 const KEY_BYTES: usize = 256;
 /// The longest e-mail that is looked up, in bytes: RFC 3696 allows 320.
 const EMAIL_BYTES: usize = 320;
+/// The longest name of a target, user type or attribute, in bytes.
+const NAME_BYTES: usize = 128;
+/// The longest value of an attribute, in bytes: the journal keeps it too.
+const VALUE_BYTES: usize = 4096;
 /// The longest test session id, in bytes.
 const SESSION_BYTES: usize = 128;
 /// Tables on a page of statistics when the caller does not say.
@@ -66,6 +70,16 @@ pub(super) fn create_user(message: proto::CreateTestUserRequest) -> Result<Actio
     email(&message.email)?;
     if let Some(session) = &message.test_session_id {
         text("test_session_id", session, SESSION_BYTES)?;
+    }
+    if !message.user_type.is_empty() {
+        text("user_type", &message.user_type, NAME_BYTES)?;
+    }
+    for (name, value) in &message.attributes {
+        text("attributes", name, NAME_BYTES)?;
+        if value.len() > VALUE_BYTES {
+            let problem = format!("{name} must have at most {VALUE_BYTES} bytes");
+            return Err(field("attributes", problem));
+        }
     }
     let given = |text: String| (!text.is_empty()).then_some(text);
     Ok(Action::CreateTestUser(CreateTestUser {
@@ -115,6 +129,14 @@ pub(super) fn full_reset(message: proto::FullResetRequest) -> Action {
 pub(super) fn statistics(message: &proto::StatisticsRequest) -> Statistics {
     Statistics {
         exact: message.exact,
+    }
+}
+
+/// A target's name may be empty: then the server's only one is meant.
+pub(super) fn target(name: &str) -> Result<(), Error> {
+    match name.is_empty() {
+        true => Ok(()),
+        false => text("target", name, NAME_BYTES),
     }
 }
 

@@ -54,6 +54,7 @@ impl Resets {
 
     /// Leave for an action, or a refusal that is recorded.
     fn grant(&self, call: &Call, target: &str, action: Action) -> Result<Grant, Error> {
+        convert::target(target)?;
         // An unknown target is told only to those who may use it.
         let known = self.engine.served(target);
         let admins = known

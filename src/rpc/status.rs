@@ -15,8 +15,14 @@ use crate::{
     target,
 };
 
-/// Past 16 KiB of headers a client loses the status; texts stay well below.
+/// Past 16 KiB of headers a client loses the status, and even its connection.
+/// A message is in them twice, once percent-encoded and once in base64: so
+/// much of it, of all violations and of all metadata together stay below.
 const TEXT_BYTES: usize = 4096;
+/// The most that all violations may have, and the same again all metadata.
+const DETAIL_BYTES: usize = 1536;
+/// The longest single value of metadata, or name of a resource.
+const VALUE_BYTES: usize = 512;
 
 /// What a client is told to wait before it tries again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -50,6 +56,10 @@ impl Told {
     }
 
     fn resource(mut self, kind: &str, name: &str, description: &str) -> Self {
+        let (name, description) = (
+            shortened(name, VALUE_BYTES),
+            shortened(description, VALUE_BYTES),
+        );
         self.details.set_resource_info(kind, name, "", description);
         self
     }
@@ -60,17 +70,26 @@ impl Told {
             "duration_ms".to_owned(),
             format!("{:.3}", took.as_secs_f64() * 1e3),
         );
+        // What was added last, such as the fix, is what most callers look at.
+        let mut room = DETAIL_BYTES;
         let metadata: HashMap<String, String> = self
             .metadata
             .into_iter()
             .chain([duration])
-            .map(|(key, value)| (key, shortened(&value, TEXT_BYTES / 8)))
+            .rev()
+            .map(|(key, value)| (key, shortened(&value, VALUE_BYTES)))
+            .take_while(|(key, value)| {
+                let needed = key.len() + value.len();
+                let fits = needed <= room;
+                room = room.saturating_sub(needed);
+                fits
+            })
             .collect();
         self.details.set_error_info(reason, "resetd", metadata);
         let section = format!("README.md#{}", reason.to_ascii_lowercase());
         self.details
             .add_help_link("what it means and what to do", section);
-        let message = shortened(message, TEXT_BYTES);
+        let message = shortened_encoded(message, TEXT_BYTES);
         Status::with_error_details_and_metadata(self.code, message, self.details, headers)
     }
 }
@@ -80,6 +99,27 @@ fn shortened(text: &str, limit: usize) -> String {
         return text.to_owned();
     }
     let (kept, _) = text.split_at(text.floor_char_boundary(limit.saturating_sub('…'.len_utf8())));
+    format!("{kept}…")
+}
+
+/// Shortened so that its percent-encoding is not longer than the limit:
+/// whatever is not printable ASCII takes three bytes for each of its own.
+fn shortened_encoded(text: &str, limit: usize) -> String {
+    let cost = |letter: char| match letter {
+        ' '..='~' if letter != '%' => 1,
+        other => 3 * other.len_utf8(),
+    };
+    if text.chars().map(cost).sum::<usize>() <= limit {
+        return text.to_owned();
+    }
+    let mut room = limit.saturating_sub(cost('…'));
+    let fits = |letter: &char| {
+        let needed = cost(*letter);
+        let fits = needed <= room;
+        room = room.saturating_sub(needed);
+        fits
+    };
+    let kept: String = text.chars().take_while(fits).collect();
     format!("{kept}…")
 }
 
@@ -109,6 +149,7 @@ fn told(error: &Error) -> Told {
     match error {
         Error::Field { field, problem } => {
             let mut told = Told::new(Code::InvalidArgument, ErrorReason::InvalidField);
+            let problem = shortened(problem, DETAIL_BYTES);
             told.details.add_bad_request_violation(*field, problem);
             told.with("field", *field)
         }
@@ -241,8 +282,9 @@ fn refusal(refused: &Refused) -> Told {
         | Layer::Confirmation => Code::FailedPrecondition,
     };
     let mut told = Told::new(code, guard_reason(first.reason));
+    let room = DETAIL_BYTES / refused.0.len();
     for refusal in &refused.0 {
-        violation(&mut told.details, refusal);
+        violation(&mut told.details, refusal, room);
         told.metadata.extend(refusal.observed.iter().cloned());
     }
     if first.layer == Layer::User {
@@ -254,8 +296,8 @@ fn refusal(refused: &Refused) -> Told {
         .with("layer", first.layer.to_string())
 }
 
-fn violation(details: &mut ErrorDetails, refusal: &Refusal) {
-    let description = format!("{}; to allow it: {}", refusal.message, refusal.fix);
+fn violation(details: &mut ErrorDetails, refusal: &Refusal, room: usize) {
+    let description = shortened(&refusal.to_string(), room);
     if refusal.layer == Layer::Budget {
         details.add_quota_failure_violation(refusal.layer.to_string(), description);
     } else {

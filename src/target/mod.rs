@@ -24,14 +24,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use connection::Pool;
+use connection::{Pool, Session};
 
 use crate::{
     dialect::{Dialect, Raw, Row, Statement},
     guard::{Seen, Setting},
     plan::{Model, Problem},
     policy::Policy,
-    schema::Schema,
+    schema::{ColumnId, Schema, TableId},
 };
 
 /// How long a call waits for its turn on the target's connections, and a
@@ -127,14 +127,64 @@ impl Target {
     /// When the database cannot be reached, or the policy does not fit it.
     pub async fn model(&self) -> Result<Arc<Model>, Error> {
         let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
-        let catalogue = self.dialect.catalogue();
-        let fingerprint = session
-            .text(&Statement::plain(catalogue.fingerprint))
-            .await?;
+        let fingerprint = self.fingerprint(&mut session).await?;
         let cached = self.cached();
         if let Some(model) = cached.filter(|m| m.schema().fingerprint() == fingerprint) {
             return Ok(model);
         }
+        let schema = self.read(&mut session, fingerprint).await?;
+        let model = Model::bind(schema, self.policy.clone()).map_err(|problems| Error::Policy {
+            target: self.name().to_owned(),
+            problems,
+        })?;
+        let model = Arc::new(model);
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&model));
+        Ok(model)
+    }
+
+    /// The schema as it is now, whatever the policy says.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn schema(&self) -> Result<Schema, Error> {
+        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let fingerprint = self.fingerprint(&mut session).await?;
+        self.read(&mut session, fingerprint).await
+    }
+
+    /// The different labels in a column, at most `limit` of them: such as the
+    /// user types.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn labels(
+        &self,
+        schema: &Schema,
+        table: TableId,
+        column: ColumnId,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let column = schema.table(table).column(column);
+        let name = self.dialect.quote(&column.name);
+        let sql = format!(
+            "SELECT DISTINCT {} FROM {} WHERE {name} IS NOT NULL ORDER BY 1 LIMIT {limit}",
+            self.dialect.text(column, &name),
+            qualified(self.dialect.as_ref(), schema, table),
+        );
+        let rows = session.rows(&Statement::plain(sql)).await?;
+        Ok(rows.iter().map(|row| field(row, 0).to_owned()).collect())
+    }
+
+    async fn fingerprint(&self, session: &mut Session) -> Result<String, Error> {
+        let question = self.dialect.catalogue().fingerprint;
+        session.text(&Statement::plain(question)).await
+    }
+
+    async fn read(&self, session: &mut Session, fingerprint: String) -> Result<Schema, Error> {
+        let catalogue = self.dialect.catalogue();
         let rows = |sql: &str| Statement::plain(sql);
         let raw = Raw {
             tables: session.rows(&rows(&catalogue.tables)).await?,
@@ -143,15 +193,7 @@ impl Target {
             indexes: session.rows(&rows(&catalogue.indexes)).await?,
             fingerprint,
         };
-        let model = Model::bind(raw.into_schema(), self.policy.clone()).map_err(|problems| {
-            Error::Policy {
-                target: self.name().to_owned(),
-                problems,
-            }
-        })?;
-        let model = Arc::new(model);
-        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&model));
-        Ok(model)
+        Ok(raw.into_schema())
     }
 
     fn cached(&self) -> Option<Arc<Model>> {
@@ -214,6 +256,6 @@ fn field(row: &Row, index: usize) -> &str {
 }
 
 /// A table of the schema, as statements of this target name it.
-fn qualified(dialect: &dyn Dialect, schema: &Schema, table: crate::schema::TableId) -> String {
+fn qualified(dialect: &dyn Dialect, schema: &Schema, table: TableId) -> String {
     dialect.table(&schema.table(table).name)
 }

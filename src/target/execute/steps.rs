@@ -249,6 +249,9 @@ impl Execution<'_> {
         let question = Statement::plain(question);
         for row in self.transaction.query(title, &question).await? {
             let schema = self.plan.schema();
+            if field(&row, 4).is_empty() {
+                continue;
+            }
             let owner = schema.tables().find(|(_, table)| {
                 table.name.schema.as_deref() == row.first().and_then(Option::as_deref)
                     && table.name.name == field(&row, 1)

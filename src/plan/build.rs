@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path, Plan,
-    Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, Whence, everything, model::LevelRules,
-    problem::Problem, reach,
+    Ambiguity, Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path,
+    Plan, Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, Whence, everything,
+    model::LevelRules, problem::Problem, reach,
 };
 use crate::{
     operation::Level,
@@ -52,10 +52,7 @@ pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
             return Ok(plan);
         }
     };
-    // Who owns what is the same for every scope: it is decided from the users
-    // as well, whether they are in scope or not.
-    let owners: BTreeSet<TableId> = roots.iter().copied().chain([users]).collect();
-    let reach = reach(model, &owners).map_err(|ambiguities| {
+    let reach = owners(model, &roots).map_err(|ambiguities| {
         let text = ambiguities
             .iter()
             .map(|a| Problem::ambiguous(model.schema(), a).to_string())
@@ -70,6 +67,19 @@ pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
     let plan = builder.finish(scope);
     obstacles(&plan)?;
     Ok(plan)
+}
+
+/// Who owns what is the same for every scope: it is decided from the users,
+/// whether they are in scope or not. Only roots that no way leads to from the
+/// users begin a graph of their own.
+fn owners(model: &Model, roots: &BTreeSet<TableId>) -> Result<Reach, Vec<Ambiguity>> {
+    let users = BTreeSet::from([model.users().table]);
+    let reached = reach(model, &users)?;
+    let apart: BTreeSet<TableId> = roots.difference(&reached.tables).copied().collect();
+    if apart.is_empty() {
+        return Ok(reached);
+    }
+    reach(model, &users.union(&apart).copied().collect())
 }
 
 /// Refuses a plan over tables that cannot be reset as planned.

@@ -172,7 +172,7 @@ fn walk(root: &Path, folder: &str, into: &mut Vec<String>) {
         };
         if !entry.file_type().unwrap().is_dir() {
             into.push(path);
-        } else if ![".git", ".resetd", "node_modules", "target"].contains(&name.as_str()) {
+        } else if ![".git", ".resetd", "node_modules", "target"].contains(&path.as_str()) {
             walk(root, &path, into);
         }
     }

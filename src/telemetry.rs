@@ -11,7 +11,10 @@ pub fn start(filter: Option<&str>) {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        // Told on standard error too, and so a panic in the middle of an
+        // operation when that is gone.
+        .log_internal_errors(false);
     // A second start, as in tests, keeps the first one's settings.
     drop(logs.try_init());
 }

@@ -50,6 +50,16 @@ const OWNERS: [&str; 9] = [
     "owner", "user", "customer", "buyer", "account", "member", "author", "vendor", "created",
 ];
 
+/// Tables that frameworks fill once and never again by themselves.
+const KEPT: [&str; 6] = [
+    "auth_permission",
+    "django_content_type",
+    "django_site",
+    "countries",
+    "currencies",
+    "spatial_ref_sys",
+];
+
 /// A draft of a policy.
 #[derive(Debug)]
 pub(super) struct Guess {
@@ -191,9 +201,10 @@ impl Guess {
         let mut text = String::from(
             "# What a reset does to this database. Everything that is not named here follows\n\
              # from the foreign keys. These are guesses: read them once.\n\n\
-             # Tables that no reset changes, such as countries or settings.\nkeep = []\n\n\
-             # The table with an e-mail that most references lead to.\n[users]\n",
+             # Tables that no reset changes, such as countries or settings.\n",
         );
+        let _ = writeln!(text, "keep = [{}]\n", list(&self.kept()));
+        text.push_str("# The table with an e-mail that most references lead to.\n[users]\n");
         let _ = writeln!(text, "table = {:?}", table.name.to_string());
         if let Some(key) = &self.key {
             let _ = writeln!(text, "key = {key:?}");
@@ -229,6 +240,15 @@ impl Guess {
             }
         }
         text
+    }
+
+    /// Tables of reference data, by their names.
+    fn kept(&self) -> Vec<String> {
+        self.schema
+            .tables()
+            .filter(|(_, table)| KEPT.contains(&table.name.name.as_str()))
+            .map(|(_, table)| table.name.to_string())
+            .collect()
     }
 
     /// How a test user is created, or why not.

@@ -5,6 +5,7 @@
 //! rows and of steps that change them; how a database is told so is the
 //! dialect's to say.
 
+mod bind;
 mod build;
 mod everything;
 mod model;

@@ -8,18 +8,21 @@ use std::fmt;
 use std::time::Duration;
 
 use http::uri::Authority;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Response, Status, TimeoutExpired};
+use tonic::{Code, Request, Response, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
+use crate::proto::full_reset_response::Event;
 use crate::proto::reset_service_client::ResetServiceClient;
 use crate::proto::{
-    CreateTestUserRequest, CreateTestUserResponse, GetStatusRequest, GetStatusResponse,
-    ResetUserRequest, ResetUserResponse, StatisticsRequest, StatisticsResponse,
+    CleanupRequest, CleanupResponse, CreateTestUserRequest, CreateTestUserResponse,
+    FullResetRequest, FullResetResponse, GetStatusRequest, GetStatusResponse,
+    ResetTestUsersRequest, ResetTestUsersResponse, ResetUserRequest, ResetUserResponse,
+    StatisticsRequest, StatisticsResponse,
 };
 
 /// The port of an address that has neither a scheme nor a port.
@@ -45,6 +48,15 @@ pub struct Client {
     resets: ResetServiceClient<InterceptedService<Channel, Bearer>>,
     address: String,
     timeout: Option<Duration>,
+}
+
+/// The events of a running full reset. The operation does not depend on anybody
+/// reading them: dropping this does not stop it.
+pub struct Events {
+    stream: Streaming<FullResetResponse>,
+    client: Client,
+    started: Instant,
+    finished: bool,
 }
 
 /// Where a server is and who calls. Prints itself without the token.
@@ -190,6 +202,48 @@ impl Client {
         self.read(answer, started)
     }
 
+    /// Resets all test users.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`].
+    pub async fn reset_test_users(
+        &self,
+        request: ResetTestUsersRequest,
+    ) -> Result<ResetTestUsersResponse, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.resets.clone().reset_test_users(request).await;
+        self.read(answer, started)
+    }
+
+    /// Removes the test data of one session, or all of it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`].
+    pub async fn cleanup(&self, request: CleanupRequest) -> Result<CleanupResponse, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.resets.clone().cleanup(request).await;
+        self.read(answer, started)
+    }
+
+    /// Begins a full reset and gives its events.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`]. Most of what can go wrong is told by
+    /// [`Events::next`].
+    pub async fn full_reset(&self, request: FullResetRequest) -> Result<Events, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.resets.clone().full_reset(request).await;
+        Ok(Events {
+            stream: self.read(answer, started)?,
+            client: self.clone(),
+            started,
+            finished: false,
+        })
+    }
+
     /// Creates a test user.
     ///
     /// # Errors
@@ -236,6 +290,40 @@ impl Client {
             },
             None => status.into(),
         }
+    }
+}
+
+impl Events {
+    /// The next event, when there is one; nothing after the last.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`]. Unless `committed` came before, an
+    /// [`Error::Answer`] means that nothing was changed.
+    pub async fn next(&mut self) -> Result<Option<FullResetResponse>, Error> {
+        // The transport's own timeout ends with the headers of an answer.
+        let next = match self.client.timeout {
+            None => self.stream.message().await,
+            Some(timeout) => timeout_at(self.started + timeout, self.stream.message())
+                .await
+                .map_err(|_| Error::Timeout {
+                    address: self.client.address.clone(),
+                    timeout,
+                })?,
+        };
+        let next = next.map_err(|status| self.client.failure(status, self.started.elapsed()))?;
+        match &next {
+            Some(message) => self.finished |= matches!(message.event, Some(Event::Finished(_))),
+            // A proxy may end a stream as if nothing were missing.
+            None if !self.finished => {
+                return Err(Error::Broken {
+                    address: self.client.address.clone(),
+                    cause: "the events ended without a result".to_owned(),
+                });
+            }
+            None => {}
+        }
+        Ok(next)
     }
 }
 
@@ -360,6 +448,15 @@ impl fmt::Debug for Client {
         f.debug_struct("Client")
             .field("address", &self.address)
             .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("client", &self.client)
+            .field("finished", &self.finished)
             .finish_non_exhaustive()
     }
 }

@@ -190,10 +190,8 @@ async fn engine(config: &Config) -> Result<std::sync::Arc<Engine>, Error> {
     }
     let journal = Journal::open(&config.journal).await?;
     let engine = Engine::new(targets, journal, rpc::reason);
-    if let Ok(unfinished) = engine.unfinished().await {
-        for operation in unfinished {
-            tracing::warn!(%operation, "an earlier server did not record the end of this operation");
-        }
+    if let Err(error) = engine.recover().await {
+        tracing::error!(%error, "operations of an earlier server were not ended");
     }
     Ok(engine)
 }

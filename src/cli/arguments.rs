@@ -107,6 +107,12 @@ pub(super) enum Command {
     Stats(Stats),
     /// Reset one user.
     User(User),
+    /// Reset all test users, but for admins and protected ones.
+    TestUsers(TestUsers),
+    /// Delete the rows that are marked as test data, and all that hangs off them.
+    Cleanup(Cleanup),
+    /// Empty the whole database, but for what its policy keeps.
+    FullReset(FullReset),
     /// Create a test user.
     CreateUser(CreateUser),
 }
@@ -157,6 +163,73 @@ pub(super) struct User {
     /// Print nothing when it succeeds.
     #[arg(long, short)]
     pub(super) quiet: bool,
+}
+
+/// The arguments of `test-users`.
+#[derive(Args)]
+pub(super) struct TestUsers {
+    /// How much of each user to take; each level includes those before it.
+    #[arg(
+        long,
+        ignore_case = true,
+        default_value = "user_cascade",
+        value_name = "LEVEL"
+    )]
+    pub(super) level: Level,
+
+    /// A domain to count as a test domain as well, of those that the policy
+    /// lists as `extra_domains`. May be repeated.
+    #[arg(long = "domain", value_name = "DOMAIN", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) domains: Vec<String>,
+
+    /// Also reset admins with test e-mails. Needs role superuser.
+    #[arg(long)]
+    pub(super) include_admins: bool,
+
+    /// Do everything but keep the result: exact counts, and the plan.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// The arguments of `cleanup`.
+#[derive(Args)]
+pub(super) struct Cleanup {
+    #[command(flatten)]
+    pub(super) what: Marked,
+
+    /// Do everything but keep the result: exact counts, and the plan.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// Which test data; that of every session only when one says so.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Marked {
+    /// The test session whose rows go.
+    #[arg(value_name = "SESSION", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) session: Option<String>,
+
+    /// The rows of every test session go. Needs role admin.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// The arguments of `full-reset`.
+#[derive(Args)]
+pub(super) struct FullReset {
+    /// The phrase by which the policy has it confirmed; the target's name where
+    /// it has none. Asked for at a terminal when not given.
+    #[arg(long = "confirm", value_name = "PHRASE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) confirmation: Option<String>,
+
+    /// Delete the users that the policy calls admins as well.
+    #[arg(long)]
+    pub(super) no_preserve_admins: bool,
+
+    /// Do everything but keep the result: exact counts. Needs no confirmation.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// The user, by one of two names.
@@ -240,7 +313,9 @@ impl Command {
         match self {
             Self::Status => "Status",
             Self::Stats(_) => "Statistics",
-            Self::User(_) => "Reset",
+            Self::User(_) | Self::TestUsers(_) => "Reset",
+            Self::Cleanup(_) => "Cleanup",
+            Self::FullReset(_) => "Full reset",
             Self::CreateUser(_) => "User creation",
         }
     }
@@ -379,6 +454,42 @@ mod tests {
             kind("resetctl user ana@test.com --id 7"),
             Some(ErrorKind::ArgumentConflict)
         );
+    }
+
+    #[test]
+    fn all_test_data_goes_only_when_one_says_so() {
+        let marked = |line: &str| match parse(line).map(|line| line.command) {
+            Ok(Command::Cleanup(cleanup)) => Ok((cleanup.what.session, cleanup.what.all)),
+            Ok(_) => panic!("{line} is another command"),
+            Err(kind) => Err(kind),
+        };
+        let one = marked("resetctl cleanup session_1 --dry-run");
+        assert_eq!(one, Ok((Some("session_1".to_owned()), false)));
+        assert_eq!(marked("resetctl cleanup --all"), Ok((None, true)));
+        assert_eq!(
+            marked("resetctl cleanup"),
+            Err(ErrorKind::MissingRequiredArgument)
+        );
+        assert_eq!(
+            marked("resetctl cleanup session_1 --all"),
+            Err(ErrorKind::ArgumentConflict)
+        );
+        // An unset variable of a script is not everything.
+        let empty = CommandLine::try_parse_from(["resetctl", "cleanup", ""]);
+        assert_eq!(empty.err().unwrap().kind(), ErrorKind::InvalidValue);
+    }
+
+    #[test]
+    fn domains_add_up() {
+        let line = "resetctl test-users --domain qa.test --domain lab.test";
+        match parse(line).map(|line| line.command) {
+            Ok(Command::TestUsers(users)) => {
+                assert_eq!(users.domains, ["qa.test", "lab.test"]);
+                assert_eq!(users.level, Level::Cascade);
+                assert!(!users.include_admins && !users.dry_run);
+            }
+            Ok(_) | Err(_) => panic!("{line}"),
+        }
     }
 
     #[test]

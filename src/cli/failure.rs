@@ -11,6 +11,12 @@ use super::{json, names};
 use crate::client;
 use crate::proto::ErrorReason;
 
+/// The reasons that a typed phrase does away with.
+const CONFIRMATIONS: [ErrorReason; 2] = [
+    ErrorReason::ConfirmationRequired,
+    ErrorReason::ConfirmationMismatch,
+];
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -20,6 +26,9 @@ pub(super) enum Failure {
     /// What was read besides the arguments is not usable.
     #[error("{0}")]
     Input(&'static str),
+    /// The terminal cannot be asked.
+    #[error("the terminal cannot be read: {0}")]
+    Terminal(io::Error),
     /// The runtime did not start.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -34,7 +43,7 @@ impl Failure {
         match self {
             Self::Call(error) => Exit::of(error),
             Self::Input(_) => Exit::Usage,
-            Self::Runtime(_) | Self::Output(_) => Exit::Failed,
+            Self::Terminal(_) | Self::Runtime(_) | Self::Output(_) => Exit::Failed,
         }
     }
 
@@ -49,6 +58,10 @@ impl Failure {
             if reason == Some(names::reason(ErrorReason::NotATestUser)) {
                 lines.push("   Use --force to override this check".to_owned());
             }
+            if reason.is_some_and(|reason| CONFIRMATIONS.map(names::reason).contains(&reason)) {
+                lines
+                    .push("   Give the phrase with --confirm, or look first with --dry-run".into());
+            }
             lines.extend(reason.map(|reason| detail("Reason", reason)));
             lines.extend(error.help().map(|link| detail("Help", link)));
         }
@@ -61,7 +74,7 @@ impl Failure {
         let code = match self {
             Self::Call(error) => return json::error(error),
             Self::Input(_) => Code::InvalidArgument,
-            Self::Runtime(_) => Code::Internal,
+            Self::Terminal(_) | Self::Runtime(_) => Code::Internal,
             // The command was carried out; only its result is lost.
             Self::Output(_) => Code::DataLoss,
         };
@@ -111,6 +124,18 @@ mod tests {
             Reason: PROTECTED_USER\n   \
             Help: https://resetd.test/help\n";
         assert_eq!(failure.text("Reset", Paint::Plain), expected);
+    }
+
+    #[test]
+    fn a_missing_phrase_is_asked_for_in_this_clients_words() {
+        let failure = answer(Code::FailedPrecondition, "CONFIRMATION_REQUIRED", "no");
+        let expected = "❌ Full reset failed!\n   \
+            Error: no\n   \
+            Give the phrase with --confirm, or look first with --dry-run\n   \
+            Reason: CONFIRMATION_REQUIRED\n   \
+            Help: https://resetd.test/help\n";
+        assert_eq!(failure.text("Full reset", Paint::Plain), expected);
+        assert_eq!(failure.exit(), Exit::Refused);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::{names, units};
 use crate::client;
+use crate::proto::full_reset_response::Event;
 use crate::proto::{
-    CreateTestUserResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, ResetResult,
-    StatisticsResponse, TestUser,
+    CleanupResponse, CreateTestUserResponse, FullResetResponse, GetStatusResponse, GuardLayer,
+    Marker, PlanEdge, ResetResult, StatisticsResponse, TestUser,
 };
 
 /// The state of a target.
@@ -34,6 +35,7 @@ pub(super) fn status(status: &GetStatusResponse) -> Value {
         "levels": levels,
         "test_domains": status.test_domains,
         "max_rows": status.max_rows,
+        "max_rows_bulk": status.max_rows_bulk,
         "duration_seconds": seconds(status.duration),
     })
 }
@@ -112,6 +114,10 @@ pub(super) fn reset(result: &ResetResult) -> Value {
         .affected_users
         .iter()
         .map(|user| json!({ "id": user.id, "email": user.email }));
+    let public = result
+        .public_counts
+        .iter()
+        .map(|public| json!({ "name": public.name, "count": public.count }));
     json!({
         "success": result.success,
         "message": result.message,
@@ -129,7 +135,51 @@ pub(super) fn reset(result: &ResetResult) -> Value {
         "actor": result.actor,
         "environment": result.environment,
         "validate_only": result.validate_only,
+        "public_counts": public.collect::<Vec<_>>(),
+        "test_session_id": result.test_session_id,
     })
+}
+
+/// What a cleanup did: the result, and its counts by the policy's names.
+pub(super) fn cleanup(response: &CleanupResponse) -> Value {
+    // The wire has no order for a map; the same answer prints the same here.
+    let counts: BTreeMap<_, _> = response.deleted_counts.iter().collect();
+    let result = response.result.clone().unwrap_or_default();
+    let mut value = reset(&result);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("deleted_counts".to_owned(), json!(counts));
+    }
+    value
+}
+
+/// One event of a full reset. The last one holds the result.
+pub(super) fn event(message: &FullResetResponse) -> Value {
+    let number = message.number;
+    match &message.event {
+        // Of a server that is newer than this client.
+        None => json!({ "number": number }),
+        Some(Event::Started(started)) => json!({
+            "number": number,
+            "started": { "operation_id": started.operation_id, "steps": started.steps },
+        }),
+        Some(Event::StepStarted(step)) => json!({
+            "number": number,
+            "step_started": { "step": step.step, "title": step.title },
+        }),
+        Some(Event::StepFinished(step)) => json!({
+            "number": number,
+            "step_finished": {
+                "step": step.step,
+                "rows": step.rows,
+                "duration_seconds": seconds(step.duration),
+            },
+        }),
+        Some(Event::Committed(_)) => json!({ "number": number, "committed": {} }),
+        Some(Event::Finished(finished)) => json!({
+            "number": number,
+            "finished": { "result": finished.result.as_ref().map(reset) },
+        }),
+    }
 }
 
 fn edge(edge: &PlanEdge) -> Value {
@@ -198,7 +248,10 @@ fn seconds(duration: Option<prost_types::Duration>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::{AffectedUser, ResetLevel, SharedRows, TableCounts, plan_edge::Choice};
+    use crate::proto::{
+        AffectedUser, Finished, PublicCount, ResetLevel, SharedRows, StepFinished, TableCounts,
+        plan_edge::Choice,
+    };
 
     #[test]
     fn a_result_mirrors_the_proto() {
@@ -242,10 +295,13 @@ mod tests {
             actor: "ci".to_owned(),
             environment: "testing".to_owned(),
             validate_only: true,
-            public_counts: Vec::new(),
-            test_session_id: None,
+            public_counts: vec![PublicCount {
+                name: "orders".to_owned(),
+                count: 3,
+            }],
+            test_session_id: Some("session_1".to_owned()),
         };
-        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true}"#;
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1"}"#;
         assert_eq!(reset(&result).to_string(), expected);
     }
 
@@ -255,12 +311,53 @@ mod tests {
         assert_eq!(result["duration_seconds"], Value::Null);
         assert_eq!(result["finish_time"], Value::Null);
         assert_eq!(result["plan"], json!([]));
+        assert_eq!(result["public_counts"], json!([]));
+        assert_eq!(result["test_session_id"], Value::Null);
         let status = status(&GetStatusResponse {
             layers: vec![GuardLayer::default()],
             ..GetStatusResponse::default()
         });
         assert_eq!(status["marker"], Value::Null);
         assert_eq!(status["layers"][0]["reason"], Value::Null);
+    }
+
+    #[test]
+    fn a_cleanup_is_its_result_with_the_counts() {
+        let response = CleanupResponse {
+            result: Some(ResetResult::default()),
+            deleted_counts: [("users".to_owned(), 2), ("files".to_owned(), 0)].into(),
+        };
+        let value = cleanup(&response);
+        assert_eq!(value["success"], json!(false));
+        let counts = value["deleted_counts"].to_string();
+        assert_eq!(counts, r#"{"files":0,"users":2}"#);
+    }
+
+    #[test]
+    fn an_event_is_named_as_in_the_proto() {
+        let line = |event| event_of(event).to_string();
+        let step = StepFinished {
+            step: 2,
+            rows: 7,
+            duration: None,
+        };
+        assert_eq!(
+            line(Some(Event::StepFinished(step))),
+            r#"{"number":1,"step_finished":{"step":2,"rows":7,"duration_seconds":null}}"#
+        );
+        let finished = Finished {
+            result: Some(ResetResult::default()),
+        };
+        let last = event_of(Some(Event::Finished(finished)));
+        assert_eq!(last["finished"]["result"]["total_rows"], json!(0));
+        assert_eq!(line(None), r#"{"number":1}"#);
+    }
+
+    fn event_of(of: Option<Event>) -> Value {
+        event(&FullResetResponse {
+            number: 1,
+            event: of,
+        })
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod arguments;
 mod exit;
 mod failure;
+mod full_reset;
 mod json;
 mod names;
 mod page;
@@ -23,11 +24,11 @@ use tokio::runtime;
 use crate::client::{Client, Options};
 use crate::proto::reset_user_request::User as Selector;
 use crate::proto::{
-    CreateTestUserRequest, GetStatusRequest, ResetLevel, ResetUserRequest, StatisticsRequest,
-    StatisticsResponse,
+    CleanupRequest, CreateTestUserRequest, GetStatusRequest, ResetLevel, ResetTestUsersRequest,
+    ResetUserRequest, StatisticsRequest, StatisticsResponse,
 };
 
-use arguments::{Command, CommandLine, CreateUser, Output, Stats, User};
+use arguments::{Cleanup, Command, CommandLine, CreateUser, Output, Stats, TestUsers, User};
 use exit::Exit;
 use failure::Failure;
 use page::Paint;
@@ -86,19 +87,32 @@ fn carry_out(line: &CommandLine) -> Result<(), Failure> {
         .build()
         .map_err(Failure::Runtime)?
         .block_on(call(line, form))?;
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    put(&text)
+}
+
+/// Prints a text at once.
+fn put(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
         // The reader has seen enough, as `head` has.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(Failure::Output),
     }
 }
 
-/// Makes the command's calls and gives the text to print.
+/// Makes the command's calls and gives the text to print, or what of it is not
+/// printed yet.
 async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
     // What is wrong with the input is said before the server is bothered.
-    let password = match &line.command {
+    let secret = match &line.command {
         Command::CreateUser(user) => password(user)?,
-        Command::Status | Command::Stats(_) | Command::User(_) => String::new(),
+        Command::FullReset(reset) => full_reset::confirmation(reset, line.address())?,
+        Command::Status
+        | Command::Stats(_)
+        | Command::User(_)
+        | Command::TestUsers(_)
+        | Command::Cleanup(_) => String::new(),
     };
     let client = Client::connect(Options {
         address: line.address().to_owned(),
@@ -111,7 +125,10 @@ async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
         Command::Status => status(&client, target, form).await,
         Command::Stats(stats) => statistics(&client, target, stats, form).await,
         Command::User(user) => reset(&client, target, user, form).await,
-        Command::CreateUser(user) => create(&client, target, user, password, form).await,
+        Command::TestUsers(users) => test_users(&client, target, users, form).await,
+        Command::Cleanup(what) => cleanup(&client, target, what, form).await,
+        Command::FullReset(reset) => full_reset::follow(&client, target, reset, secret, form).await,
+        Command::CreateUser(user) => create(&client, target, user, secret, form).await,
     }
 }
 
@@ -187,6 +204,47 @@ async fn reset(
         _ if user.quiet => String::new(),
         Form::Table(paint) => print::reset(&result, paint),
         Form::Json => pretty(&json::reset(&result)),
+    })
+}
+
+async fn test_users(
+    client: &Client,
+    target: String,
+    users: &TestUsers,
+    form: Form,
+) -> Result<String, Failure> {
+    let request = ResetTestUsersRequest {
+        target,
+        validate_only: users.dry_run,
+        level: ResetLevel::from(users.level).into(),
+        email_domains: users.domains.clone(),
+        include_admins: users.include_admins,
+    };
+    let response = client.reset_test_users(request).await?;
+    let result = response.result.unwrap_or_default();
+    Ok(match form {
+        Form::Table(paint) => print::reset(&result, paint),
+        Form::Json => pretty(&json::reset(&result)),
+    })
+}
+
+async fn cleanup(
+    client: &Client,
+    target: String,
+    cleanup: &Cleanup,
+    form: Form,
+) -> Result<String, Failure> {
+    let request = CleanupRequest {
+        target,
+        validate_only: cleanup.dry_run,
+        // Absent means all: the arguments demand a session or --all.
+        test_session_id: cleanup.what.session.clone(),
+    };
+    let response = client.cleanup(request).await?;
+    Ok(match form {
+        // The result has the counts too, and in the policy's order.
+        Form::Table(paint) => print::reset(&response.result.unwrap_or_default(), paint),
+        Form::Json => pretty(&json::cleanup(&response)),
     })
 }
 

@@ -7,8 +7,8 @@ use comfy_table::Table;
 use super::page::{Page, Paint, Tone, cell, number, table};
 use super::{names, units};
 use crate::proto::{
-    CreateTestUserResponse, GetStatusResponse, Marker, PlanEdge, ResetResult, StatisticsResponse,
-    TableStatistics,
+    CreateTestUserResponse, GetStatusResponse, Marker, PlanEdge, ResetLevel, ResetResult,
+    StatisticsResponse, TableStatistics,
 };
 
 /// How many tables `stats` lists unless all are asked for.
@@ -48,7 +48,9 @@ pub(super) fn status(status: &GetStatusResponse, paint: Paint) -> String {
     }
     page.field("Test domains", &status.test_domains.join(", "));
     let rows = units::counted(status.max_rows, "row", "rows");
-    page.field("Row budget", &format!("{rows} in one operation"));
+    let bulk = units::counted(status.max_rows_bulk, "row", "rows");
+    let budget = format!("{rows} for one user or session\n{bulk} for anything wider");
+    page.field("Row budget", &budget);
     let levels: Vec<_> = status
         .levels
         .iter()
@@ -230,8 +232,17 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
     }
     page.gap();
     page.field("Level", &names::level(result.level));
-    page.field("Users", &users(result));
+    page.field("Session", result.test_session_id.as_deref().unwrap_or(""));
+    // A full reset names nobody: it takes all that are not kept.
+    if result.level != i32::from(ResetLevel::FullReset) {
+        page.field("Users", &users(result));
+    }
     page.field("Rows", &units::count(result.total_rows));
+    let public = result
+        .public_counts
+        .iter()
+        .map(|public| format!("{}: {}", public.name, units::count(public.count)));
+    page.field("Deleted", &public.collect::<Vec<_>>().join("\n"));
     let shared = result.shared.iter().map(|shared| {
         let rows = units::counted(shared.rows, "row", "rows");
         format!("{}: {rows} also referred to others", shared.table)
@@ -375,6 +386,7 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::PublicCount;
 
     #[test]
     fn the_largest_tables_come_first_and_the_rest_on_request() {
@@ -396,6 +408,36 @@ mod tests {
         assert!(largest.contains("--all"));
         let all = statistics(&answer, Tables::All, Paint::Plain);
         assert!(all.contains(" table_4 ") && !all.contains("--all"), "{all}");
+    }
+
+    #[test]
+    fn a_cleanup_tells_session_and_counts() {
+        let count = |name: &str, count| PublicCount {
+            name: name.to_owned(),
+            count,
+        };
+        let result = ResetResult {
+            public_counts: vec![count("users", 1_200), count("files", 0)],
+            test_session_id: Some("session_1".to_owned()),
+            ..ResetResult::default()
+        };
+        let text = reset(&result, Paint::Plain);
+        assert!(text.contains("Session        session_1\n"), "{text}");
+        let counts = "Deleted        users: 1,200\n               files: 0\n";
+        assert!(text.contains(counts), "{text}");
+    }
+
+    #[test]
+    fn a_full_reset_names_no_users() {
+        let of = |level: ResetLevel| {
+            let result = ResetResult {
+                level: level.into(),
+                ..ResetResult::default()
+            };
+            reset(&result, Paint::Plain)
+        };
+        assert!(of(ResetLevel::AllTestData).contains("Users          none\n"));
+        assert!(!of(ResetLevel::FullReset).contains("Users"));
     }
 
     #[test]

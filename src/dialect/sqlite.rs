@@ -156,9 +156,6 @@ impl Dialect for Sqlite {
         )
     }
 
-    /// IMMEDIATE: a deferred transaction that reads first fails when another
-    /// writes in between. Foreign keys stay on; their checks wait for the
-    /// commit, so that cycles can go.
     fn json_text(&self, _column: &Column, sql: &str, path: &[&str]) -> String {
         let keys: Vec<String> = path
             .iter()
@@ -196,6 +193,9 @@ impl Dialect for Sqlite {
         )
     }
 
+    /// IMMEDIATE: a deferred transaction that reads first fails when another
+    /// writes in between. Foreign keys stay on; their checks wait for the
+    /// commit, so that cycles can go.
     fn begin(&self, patience: Duration, _time: Option<Duration>) -> String {
         format!(
             "PRAGMA busy_timeout = {}; BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON",
@@ -236,11 +236,12 @@ impl Dialect for Sqlite {
             .to_owned()
     }
 
-    /// SQLite keeps no running estimates; pages are counted by dbstat.
+    /// SQLite keeps no running estimates; pages are counted by dbstat, which
+    /// sums them only for an equality.
     fn sizes(&self) -> String {
         "SELECT NULL, m.tbl_name, NULL, CAST(sum(s.pgsize) AS TEXT) \
          FROM main.sqlite_schema AS m JOIN dbstat AS s ON s.name = m.name \
-         WHERE s.aggregate GROUP BY m.tbl_name"
+         WHERE s.aggregate = 1 GROUP BY m.tbl_name"
             .to_owned()
     }
 

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::{
     access::Grant,
     error::{Error, Failure},
-    guard::{Limits, TestDomains},
+    guard::{self, Limits, TestDomains},
     journal::{Intent, Journal, Outcome, RefusedCall},
     operation::{Action, Changes, Extent, Mode, OperationId, Progress},
     plan::Edge,
@@ -366,13 +366,36 @@ impl Engine {
         ended
     }
 
-    /// The operations that an earlier server began and did not end.
+    /// Ends what an earlier server began and did not: the proof in the target
+    /// says whether it was committed. A target that cannot be asked now is
+    /// asked at the next start.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be read.
-    pub async fn unfinished(&self) -> Result<Vec<OperationId>, Error> {
-        Ok(self.journal.unfinished().await?)
+    /// When the journal cannot be read or written.
+    pub async fn recover(&self) -> Result<(), Error> {
+        for (entry, target) in self.journal.unfinished().await? {
+            let operation = entry.operation();
+            let Some(served) = self.targets.get(&target) else {
+                tracing::warn!(%operation, target, "operation of a target that is not served");
+                continue;
+            };
+            if guard::precheck(served.target.setting(), now()).is_err() {
+                continue;
+            }
+            match served.target.was_committed(operation).await {
+                Ok(committed) => {
+                    tracing::warn!(%operation, committed, "operation of an earlier server ended");
+                    let outcome = Outcome::Recovered { committed };
+                    let took = Duration::ZERO;
+                    self.journal.close(entry, &outcome, now(), took).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(%operation, %error, "operation of an earlier server not ended");
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -74,6 +74,12 @@ pub enum Outcome<'a> {
     },
     /// Nobody knows whether it was committed.
     InDoubt,
+    /// Its server ended before it; a later one looked for the proof of its
+    /// commit.
+    Recovered {
+        /// Whether the proof was there.
+        committed: bool,
+    },
 }
 
 /// The record of an ended operation.
@@ -131,6 +137,14 @@ struct Closing<'a> {
     #[serde(flatten)]
     outcome: &'a Outcome<'a>,
     duration_ms: u64,
+}
+
+impl Entry {
+    /// The operation's id.
+    #[must_use]
+    pub fn operation(&self) -> OperationId {
+        self.operation
+    }
 }
 
 impl Journal {
@@ -197,14 +211,17 @@ impl Journal {
         Ok(())
     }
 
-    /// The operations that were written down and have not ended, with when
-    /// they began.
+    /// The operations that were written down and have not ended, each with
+    /// its target.
     ///
     /// # Errors
     ///
     /// When the journal cannot be read.
-    pub async fn unfinished(&self) -> Result<Vec<OperationId>, Error> {
-        self.store.unfinished().await
+    pub async fn unfinished(&self) -> Result<Vec<(Entry, String)>, Error> {
+        let found = self.store.unfinished().await?;
+        let entries = found.into_iter();
+        let entries = entries.map(|(operation, target)| (Entry { operation }, target));
+        Ok(entries.collect())
     }
 
     /// Closes the file.

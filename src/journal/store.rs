@@ -95,18 +95,21 @@ impl Store {
         Ok(done.last_insert_rowid())
     }
 
-    pub(super) async fn unfinished(&self) -> Result<Vec<OperationId>, Error> {
-        let sql = "SELECT operation_id FROM record AS i WHERE kind = 'intent' AND NOT EXISTS \
-                   (SELECT 1 FROM record AS o WHERE o.operation_id = i.operation_id \
-                   AND o.kind = 'outcome') ORDER BY sequence";
+    /// Operations without an outcome, in their order, each with its target.
+    pub(super) async fn unfinished(&self) -> Result<Vec<(OperationId, String)>, Error> {
+        let sql = "SELECT operation_id, json_extract(body, '$.target') FROM record AS i \
+                   WHERE kind = 'intent' AND NOT EXISTS (SELECT 1 FROM record AS o \
+                   WHERE o.operation_id = i.operation_id AND o.kind = 'outcome') ORDER BY sequence";
         let rows = sqlx::query(sql)
             .fetch_all(&self.pool)
             .await
             .map_err(Error::Write)?;
-        Ok(rows
-            .iter()
-            .filter_map(|row| row.get::<String, _>(0).parse().ok())
-            .collect())
+        let entry = |row: &sqlx::sqlite::SqliteRow| {
+            let operation = row.get::<String, _>(0).parse().ok()?;
+            let target: Option<String> = row.get(1);
+            Some((operation, target.unwrap_or_default()))
+        };
+        Ok(rows.iter().filter_map(entry).collect())
     }
 
     pub(super) async fn close(&self) {
@@ -145,14 +148,15 @@ mod tests {
             .unwrap();
         let again = store.append(operation(1), "outcome", now(), "{}").await;
         assert!(matches!(again, Err(Error::Write(_))), "{again:?}");
-        assert_eq!(store.unfinished().await.unwrap(), [operation(2)]);
+        let unfinished = [(operation(2), String::new())];
+        assert_eq!(store.unfinished().await.unwrap(), unfinished);
         for sql in ["DELETE FROM record", "UPDATE record SET body = '{}'"] {
             let error = sqlx::query(sql).execute(&store.pool).await.unwrap_err();
             assert!(error.to_string().contains("append-only"), "{error}");
         }
         store.close().await;
         let store = Store::open(&path).await.unwrap();
-        assert_eq!(store.unfinished().await.unwrap(), [operation(2)]);
+        assert_eq!(store.unfinished().await.unwrap(), unfinished);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::{Stream, StreamExt as _, wrappers::UnboundedReceiverStream};
 use tonic::Status;
 
-use super::{convert, status};
+use super::{reply, status};
 use crate::{
     engine::Running,
     operation::Progress,
@@ -21,11 +21,11 @@ pub(super) type Events = Pin<Box<dyn Stream<Item = Result<FullResetResponse, Sta
 pub(super) fn of(running: Running, progress: UnboundedReceiver<Progress>) -> Events {
     let operation = running.operation.to_string();
     let told = UnboundedReceiverStream::new(progress)
-        .map(move |progress| Ok(convert::event(progress, &operation)));
+        .map(move |progress| Ok(reply::event(progress, &operation)));
     let end = tokio_stream::once(running).then(|running| async {
         let finished = running.end().await;
         let finished = finished.map_err(|failure| status::failure(&failure))?;
-        let result = convert::result(&finished).ok_or_else(status::invariant)?;
+        let result = reply::result(&finished).ok_or_else(status::invariant)?;
         Ok(Event::Finished(proto::Finished {
             result: Some(result),
         }))

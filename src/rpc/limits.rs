@@ -62,8 +62,8 @@ pub fn panicked(panic: Box<dyn Any + Send>) -> http::Response<Body> {
     status::invariant().into_http()
 }
 
-/// Turns the transport's OUT_OF_RANGE for a message that is too large into
-/// ours, and gives health and reflection nothing to do with it.
+/// Puts what the transport says of a message that is too large
+/// (OUT_OF_RANGE) or that cannot be decoded (INTERNAL) into our words.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NormaliseErrors;
 
@@ -100,10 +100,18 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await?;
-            let out_of_range = tonic::Code::OutOfRange as i32;
-            let code = response.headers().get("grpc-status");
-            if code.is_some_and(|code| code.as_bytes() == out_of_range.to_string().as_bytes()) {
+            let headers = response.headers();
+            let is = |code: tonic::Code| {
+                let status = headers.get("grpc-status").map(http::HeaderValue::as_bytes);
+                status == Some((code as i32).to_string().as_bytes())
+            };
+            // Every error of ours has details.
+            let is_ours = headers.contains_key("grpc-status-details-bin");
+            if is(tonic::Code::OutOfRange) && !is_ours {
                 return Ok(status::too_large().into_http());
+            }
+            if is(tonic::Code::Internal) && !is_ours {
+                return Ok(status::unreadable().into_http());
             }
             Ok(response)
         })

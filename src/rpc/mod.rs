@@ -5,6 +5,7 @@ pub mod authn;
 mod convert;
 mod events;
 mod limits;
+mod reply;
 mod status;
 
 pub use authn::Authenticator;
@@ -113,7 +114,7 @@ impl Call {
 }
 
 /// A reply with the operation's id in its initial metadata.
-fn reply<T>(operation: crate::operation::OperationId, message: T) -> Response<T> {
+fn with_id<T>(operation: crate::operation::OperationId, message: T) -> Response<T> {
     let mut response = Response::new(message);
     if let Ok(value) = operation.to_string().parse() {
         response.metadata_mut().insert(OPERATION_ID, value);
@@ -136,7 +137,7 @@ impl ResetService for Resets {
         let observed = self.engine.status(&grant).await.map_err(early)?;
         let served = self.engine.served(grant.target()).map_err(early)?;
         let took = call.begun.elapsed();
-        Ok(Response::new(convert::status(observed, served, took)))
+        Ok(Response::new(reply::status(observed, served, took)))
     }
 
     async fn statistics(
@@ -152,7 +153,7 @@ impl ResetService for Resets {
         let grant = self.grant(&call, &message.target, action).map_err(early)?;
         let report = self.engine.statistics(&grant, &what).await.map_err(early)?;
         let took = call.begun.elapsed();
-        Ok(Response::new(convert::report(report, &page, took)))
+        Ok(Response::new(reply::report(report, &page, took)))
     }
 
     async fn reset_user(
@@ -165,8 +166,8 @@ impl ResetService for Resets {
         let finished = self
             .change(&call, &target, convert::reset_user(message))
             .await?;
-        let result = convert::result(&finished).ok_or_else(status::invariant)?;
-        Ok(reply(
+        let result = reply::result(&finished).ok_or_else(status::invariant)?;
+        Ok(with_id(
             finished.operation,
             ResetUserResponse {
                 result: Some(result),
@@ -183,8 +184,8 @@ impl ResetService for Resets {
         let target = message.target.clone();
         let action = convert::reset_test_users(message);
         let finished = self.change(&call, &target, action).await?;
-        let result = convert::result(&finished).ok_or_else(status::invariant)?;
-        Ok(reply(
+        let result = reply::result(&finished).ok_or_else(status::invariant)?;
+        Ok(with_id(
             finished.operation,
             ResetTestUsersResponse {
                 result: Some(result),
@@ -202,8 +203,8 @@ impl ResetService for Resets {
         let finished = self
             .change(&call, &target, convert::cleanup(message))
             .await?;
-        let response = convert::cleaned(&finished).ok_or_else(status::invariant)?;
-        Ok(reply(finished.operation, response))
+        let response = reply::cleaned(&finished).ok_or_else(status::invariant)?;
+        Ok(with_id(finished.operation, response))
     }
 
     type FullResetStream = events::Events;
@@ -221,7 +222,7 @@ impl ResetService for Resets {
         let (watcher, progress) = tokio::sync::mpsc::unbounded_channel();
         let started = self.engine.start(grant, call.deadline, Some(watcher));
         let running = started.map_err(|failure| status::failure(&failure))?;
-        Ok(reply(running.operation, events::of(running, progress)))
+        Ok(with_id(running.operation, events::of(running, progress)))
     }
 
     async fn create_test_user(
@@ -234,7 +235,7 @@ impl ResetService for Resets {
         let finished = self
             .change(&call, &target, convert::create_user(message))
             .await?;
-        let response = convert::created(&finished).ok_or_else(status::invariant)?;
-        Ok(reply(finished.operation, response))
+        let response = reply::created(&finished).ok_or_else(status::invariant)?;
+        Ok(with_id(finished.operation, response))
     }
 }

@@ -364,6 +364,15 @@ pub(super) fn invariant() -> Status {
     )
 }
 
+/// Bytes that are no message of the method.
+pub(super) fn unreadable() -> Status {
+    let mut told = Told::new(Code::InvalidArgument, ErrorReason::InvalidField);
+    let problem = "the bytes are no message of this method; reflection tells what it takes";
+    told.details.add_bad_request_violation("message", problem);
+    told.with("field", "message")
+        .status(problem, Duration::ZERO, MetadataMap::new())
+}
+
 /// A message over the transport's limit.
 pub(super) fn too_large() -> Status {
     let mut told = Told::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Deadline, Error, Target, connection::Session, field, transaction::Transaction};
 use crate::{
-    dialect::{Dialect, Row, Statement},
+    dialect::{Dialect, Hold, Row, Statement},
     guard::{Marker, Seen},
     operation::OperationId,
 };
@@ -48,6 +48,35 @@ impl Target {
             }
         }
     }
+}
+
+impl Target {
+    /// Whether an operation was committed: whether its proof is there. Waits
+    /// for operations that are still under way.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or is still busy.
+    pub async fn was_committed(&self, operation: OperationId) -> Result<bool, Error> {
+        let mut transaction = self.begin(Deadline::default()).await?;
+        let found = proof(&mut transaction, operation).await;
+        transaction.rollback().await;
+        found
+    }
+}
+
+async fn proof(transaction: &mut Transaction<'_>, operation: OperationId) -> Result<bool, Error> {
+    let (dialect, step) = (transaction.dialect, "looking for a proof");
+    if let Some(lock) = dialect.lock(Hold::Exclusive) {
+        transaction.run(step, &Statement::plain(lock)).await?;
+    }
+    let sql = format!(
+        "SELECT operation_id FROM {} WHERE operation_id = {}",
+        dialect.own_table("commit"),
+        dialect.parameter(1, None)
+    );
+    let question = Statement::new(sql, vec![operation.to_string()]);
+    Ok(!transaction.query(step, &question).await?.is_empty())
 }
 
 async fn write(

@@ -1,0 +1,235 @@
+//! The one command that streams: asks for the phrase by which a full reset is
+//! confirmed, and tells each of its events as it happens.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use super::arguments::FullReset;
+use super::failure::Failure;
+use super::page::{Page, Tone};
+use super::{Form, json, print, put, units};
+use crate::client::Client;
+use crate::proto::full_reset_response::Event;
+use crate::proto::{
+    FullResetRequest, FullResetResponse, OperationStarted, ResetResult, StepFinished,
+};
+
+/// The width of a step's title; longer ones push what follows to the right.
+const TITLE: usize = 44;
+
+/// What is told of a full reset on its way.
+struct Teller {
+    form: Form,
+    dry_run: bool,
+    /// How many steps the plan has.
+    steps: usize,
+    /// What the steps do, by their place in the plan.
+    titles: HashMap<i32, String>,
+    result: Option<ResetResult>,
+}
+
+/// The phrase to send: the one of the arguments, else the one that is typed at
+/// a terminal. Without either it is empty, and the server's refusal says which
+/// one it wants.
+pub(super) fn confirmation(reset: &FullReset, address: &str) -> Result<String, Failure> {
+    match &reset.confirmation {
+        Some(phrase) => Ok(phrase.clone()),
+        None if reset.dry_run || !io::stdin().is_terminal() => Ok(String::new()),
+        None => ask(address).map_err(Failure::Terminal),
+    }
+}
+
+/// Asks on standard error: standard output may be a file.
+fn ask(address: &str) -> io::Result<String> {
+    let mut stderr = io::stderr().lock();
+    writeln!(
+        stderr,
+        "This empties the database behind {address}, but for what its policy keeps."
+    )?;
+    write!(
+        stderr,
+        "Type the confirmation phrase to go on (Enter alone shows which one): "
+    )?;
+    stderr.flush()?;
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed)?;
+    Ok(typed.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Makes the call and tells its events. Gives the text of the result.
+pub(super) async fn follow(
+    client: &Client,
+    target: String,
+    reset: &FullReset,
+    confirmation: String,
+    form: Form,
+) -> Result<String, Failure> {
+    let request = FullResetRequest {
+        target,
+        validate_only: reset.dry_run,
+        confirmation,
+        preserve_admins: Some(!reset.no_preserve_admins),
+    };
+    let mut events = client.full_reset(request).await?;
+    let mut teller = Teller::new(form, reset.dry_run);
+    let mut told = Ok(());
+    while let Some(message) = events.next().await? {
+        let text = teller.tell(message);
+        // What cannot be printed is no reason to look away: how the operation
+        // ends decides on the exit code.
+        told = told.and_then(|()| put(&text));
+    }
+    told?;
+    Ok(teller.finish())
+}
+
+impl Teller {
+    fn new(form: Form, dry_run: bool) -> Self {
+        Self {
+            form,
+            dry_run,
+            steps: 0,
+            titles: HashMap::new(),
+            result: None,
+        }
+    }
+
+    /// What to print of an event at once: its line of JSON, or for people what
+    /// they want to know of it.
+    fn tell(&mut self, message: FullResetResponse) -> String {
+        match self.form {
+            Form::Json => format!("{}\n", json::event(&message)),
+            Form::Table(paint) => {
+                let mut page = Page::new(paint);
+                self.show(message, &mut page);
+                page.finish()
+            }
+        }
+    }
+
+    fn show(&mut self, message: FullResetResponse, page: &mut Page) {
+        match message.event {
+            Some(Event::Started(started)) => self.begin(&started, page),
+            Some(Event::StepStarted(step)) => {
+                self.titles.insert(step.step, step.title);
+            }
+            Some(Event::StepFinished(step)) => self.step(step, page),
+            Some(Event::Committed(_)) => page.line(Tone::Good, "committed"),
+            Some(Event::Finished(finished)) => self.result = finished.result,
+            // Of a server that is newer than this client.
+            None => {}
+        }
+    }
+
+    fn begin(&mut self, started: &OperationStarted, page: &mut Page) {
+        self.steps = started.steps.len();
+        let steps = i64::try_from(self.steps).unwrap_or(i64::MAX);
+        let steps = units::counted(steps, "step", "steps");
+        page.line(
+            Tone::Faint,
+            &format!("Operation {}: {steps}", started.operation_id),
+        );
+    }
+
+    /// Most tables of a test database are empty: their steps are not told.
+    fn step(&mut self, step: StepFinished, page: &mut Page) {
+        let title = self.titles.remove(&step.step).unwrap_or_default();
+        if step.rows > 0 {
+            let rows = units::counted(step.rows, "row", "rows");
+            let took = step.duration.map(units::duration).unwrap_or_default();
+            page.plain(&format!("  {title:<TITLE$} {rows:>14} {took:>10}"));
+        }
+        let last = usize::try_from(step.step).is_ok_and(|step| step == self.steps);
+        if last && !self.dry_run {
+            page.line(Tone::Faint, "Committing…");
+        }
+    }
+
+    /// The result for people. JSON has had it as the last event.
+    fn finish(self) -> String {
+        match self.form {
+            Form::Json => String::new(),
+            Form::Table(paint) => {
+                let result = self.result.unwrap_or_default();
+                format!("\n{}", print::reset(&result, paint))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::page::Paint;
+    use crate::proto::{Committed, Finished, StepStarted};
+
+    fn events() -> Vec<Event> {
+        let steps = [("delete order_items", 1_234), ("delete orders", 0)];
+        let mut events = vec![Event::Started(OperationStarted {
+            operation_id: "019abc".to_owned(),
+            steps: steps.map(|(title, _)| title.to_owned()).to_vec(),
+        })];
+        for (step, (title, rows)) in (1..).zip(steps) {
+            events.push(Event::StepStarted(StepStarted {
+                step,
+                title: title.to_owned(),
+            }));
+            events.push(Event::StepFinished(StepFinished {
+                step,
+                rows,
+                duration: Some(prost_types::Duration {
+                    seconds: 0,
+                    nanos: 12_000_000,
+                }),
+            }));
+        }
+        events.push(Event::Committed(Committed {}));
+        events.push(Event::Finished(Finished {
+            result: Some(ResetResult {
+                message: "the full reset changed 1234 rows".to_owned(),
+                ..ResetResult::default()
+            }),
+        }));
+        events
+    }
+
+    fn told(form: Form, dry_run: bool) -> (Vec<String>, String) {
+        let mut teller = Teller::new(form, dry_run);
+        let lines = (1..).zip(events()).map(|(number, event)| {
+            teller.tell(FullResetResponse {
+                number,
+                event: Some(event),
+            })
+        });
+        (lines.collect(), teller.finish())
+    }
+
+    #[test]
+    fn people_see_the_steps_that_changed_something_and_the_commit() {
+        let (lines, result) = told(Form::Table(Paint::Plain), false);
+        let expected = "Operation 019abc: 2 steps\n  \
+            delete order_items                               1,234 rows      12 ms\n\
+            Committing…\ncommitted\n";
+        assert_eq!(lines.concat(), expected);
+        assert!(result.contains("✅ the full reset changed 1234 rows\n"));
+    }
+
+    #[test]
+    fn a_dry_run_commits_nothing() {
+        let (lines, _) = told(Form::Table(Paint::Plain), true);
+        assert!(!lines.concat().contains("Committing"));
+    }
+
+    #[test]
+    fn a_program_gets_one_object_on_each_line_and_the_result_last() {
+        let (lines, result) = told(Form::Json, false);
+        assert_eq!(lines.len(), 7);
+        assert_eq!(result, "");
+        for (number, line) in (1..).zip(&lines) {
+            assert_eq!(line.matches('\n').count(), 1, "{line}");
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(value["number"], number);
+        }
+        assert!(lines[6].contains(r#""finished":{"result":{"success""#));
+    }
+}

@@ -286,29 +286,57 @@ async fn arm(arguments: ArmArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Completes at Ctrl-C or SIGTERM. A second one ends the process at once.
-async fn stop() {
-    signalled().await;
-    tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async {
-        signalled().await;
-        std::process::abort();
-    });
+/// Completes at Ctrl-C or SIGTERM, counted from this call on and not from the
+/// first poll. A second one ends the process at once.
+fn stop() -> impl Future<Output = ()> {
+    let mut signals = Signals::listen();
+    async move {
+        signals.next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::spawn(async move {
+            signals.next().await;
+            std::process::abort();
+        });
+    }
 }
 
+/// The signals that stop a process, listened to once and for all, so that
+/// none is missed between two.
 #[cfg(unix)]
-async fn signalled() {
-    let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) else {
-        drop(signal::ctrl_c().await);
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = signal::ctrl_c() => {}
+struct Signals(Vec<signal::unix::Signal>);
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Self {
+        use signal::unix::SignalKind;
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+        let listened = kinds.map(signal::unix::signal).into_iter();
+        Self(listened.filter_map(Result::ok).collect())
+    }
+
+    async fn next(&mut self) {
+        use std::task::Poll;
+        std::future::poll_fn(|context| {
+            let mut signals = self.0.iter_mut();
+            match signals.any(|signal| signal.poll_recv(context).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 }
 
 #[cfg(not(unix))]
-async fn signalled() {
-    drop(signal::ctrl_c().await);
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        drop(signal::ctrl_c().await);
+    }
 }

@@ -75,7 +75,8 @@ impl Dialect for Postgres {
     }
 
     /// Parameters are sent as text. The catalogue's type is written without
-    /// its length: a cast to `varchar(36)` would cut a longer text silently.
+    /// its length: a cast to `varchar(36)` would cut a longer text silently,
+    /// and one to `character`, which means one character, nearly all of it.
     fn parameter(&self, position: usize, column: Option<&Column>) -> String {
         match column {
             Some(column) => format!("CAST(${position} AS {})", column.type_name),
@@ -83,13 +84,15 @@ impl Dialect for Postgres {
         }
     }
 
+    /// A literal in quotes takes the type of its column: a number also fits
+    /// one of text, where a bare one could not be compared.
     fn literal(&self, value: &Value) -> String {
         match value {
             Value::Null => "NULL".to_owned(),
             Value::Now => "CURRENT_TIMESTAMP".to_owned(),
-            Value::Integer(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Boolean(flag) => flag.to_string(),
+            Value::Integer(number) => quoted(&number.to_string()),
+            Value::Float(number) => quoted(&number.to_string()),
+            Value::Boolean(flag) => quoted(&flag.to_string()),
             Value::Text(text) => quoted(text),
         }
     }
@@ -108,12 +111,15 @@ impl Dialect for Postgres {
         }
     }
 
-    /// `json`, unlike `jsonb`, has no equality.
+    /// Some types have no equality, and some that have one mean another thing
+    /// by it: boxes are equal that are equally big.
     fn differs(&self, column: &Column, sql: &str, value: &str) -> String {
-        if column.type_name == "json" {
-            format!("{sql}::text IS DISTINCT FROM {value}")
-        } else {
-            format!("{sql} IS DISTINCT FROM {value}")
+        match column.type_name.as_str() {
+            _ if value == "NULL" => format!("{sql} IS NOT NULL"),
+            name @ ("json" | "xml" | "point" | "box" | "path" | "polygon" | "circle") => {
+                format!("{sql}::text IS DISTINCT FROM CAST({value} AS {name})::text")
+            }
+            name => format!("{sql} IS DISTINCT FROM CAST({value} AS {name})"),
         }
     }
 
@@ -124,6 +130,7 @@ impl Dialect for Postgres {
             "smallint" => text.parse::<i16>().is_ok(),
             "integer" => text.parse::<i32>().is_ok(),
             "bigint" => text.parse::<i64>().is_ok(),
+            "numeric" => text.parse::<f64>().is_ok(),
             "uuid" => uuid::Uuid::try_parse(text).is_ok(),
             _ => !text.contains('\0'),
         }
@@ -148,17 +155,26 @@ impl Dialect for Postgres {
 
     fn json_text(&self, column: &Column, sql: &str, path: &[&str]) -> String {
         let keys: Vec<String> = path.iter().map(|key| quoted(key)).collect();
-        let cast = match column.type_name.as_str() {
-            "json" | "jsonb" => "",
-            _ => "::jsonb",
-        };
-        format!("({sql}{cast} #>> ARRAY[{}]::text[])", keys.join(", "))
+        let keys_array = format!("ARRAY[{}]::text[]", keys.join(", "));
+        match column.type_name.as_str() {
+            "json" | "jsonb" => format!("({sql} #>> {keys_array})"),
+            // A text that is no JSON fails the whole statement when it is
+            // read as such, so only what may hold the key is.
+            _ => {
+                let key = keys.last().map_or("''", String::as_str);
+                format!(
+                    "CASE WHEN {sql}::text ~ '^\\s*\\{{' AND strpos({sql}::text, {key}) > 0 \
+                     THEN {sql}::jsonb #>> {keys_array} END"
+                )
+            }
+        }
     }
 
     fn has_tag(&self, column: &Column, sql: &str, tag: &str) -> String {
-        match column.type_name.ends_with("[]") {
-            true => format!("{tag} = ANY ({sql}::text[])"),
-            false => format!("{sql}::text = {tag}"),
+        match column.type_name.as_str() {
+            "json" | "jsonb" => format!("{sql}::jsonb ? {tag}"),
+            list if list.ends_with("[]") => format!("{tag} = ANY ({sql}::text[])"),
+            _ => format!("{sql}::text = {tag}"),
         }
     }
 
@@ -192,15 +208,19 @@ impl Dialect for Postgres {
         format!("ALTER SEQUENCE {sequence} RESTART WITH {next}")
     }
 
-    /// Our own functions and operators come first and temporary objects last,
-    /// with what the application's triggers expect in between.
+    /// The application's path is kept, as its triggers and defaults expect it,
+    /// but for two things: a system catalogue that is not named comes first,
+    /// and a temporary schema that is named last shadows nothing.
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String {
         let time = time.map_or(0, |time| time.as_millis().max(1));
         format!(
             "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL row_security = off; \
              SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {time}; \
-             SELECT set_config('search_path', concat_ws(', ', 'pg_catalog', \
-             nullif(current_setting('search_path'), ''), 'pg_temp'), true); \
+             SELECT pg_catalog.set_config('search_path', pg_catalog.array_to_string(\
+             ARRAY(SELECT pg_catalog.quote_ident(s) FROM pg_catalog.unnest(\
+             pg_catalog.current_schemas(false)) WITH ORDINALITY AS u(s, position) \
+             WHERE s <> 'pg_catalog' AND s !~ '^pg_temp' ORDER BY position) \
+             OPERATOR(pg_catalog.||) 'pg_temp'::text, ', '), true); \
              SET CONSTRAINTS ALL DEFERRED",
             patience.as_millis(),
         )
@@ -299,21 +319,19 @@ impl Dialect for Postgres {
         let names = format!("nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text");
         Catalogue {
             tables: format!(
-                "SELECT {names}, CASE WHEN NOT EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i \
-                 WHERE i.indrelid = c.oid AND i.indisprimary) THEN 'ctid' END, \
+                "SELECT {names}, CASE WHEN c.relkind = 'r' AND NOT EXISTS (SELECT 1 \
+                 FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary) \
+                 THEN 'ctid' END, \
                  CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS g \
                  WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) THEN '1' ELSE '0' END, '0', \
                  CASE WHEN row_security_active(c.oid) THEN 'row-level security hides rows of it \
                  from role ' || current_user || '; connect as its owner or as a role with \
-                 BYPASSRLS' WHEN c.relkind = 'p' AND NOT EXISTS \
-                 (SELECT 1 FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid \
-                 AND i.indisprimary) THEN 'it is partitioned and has no primary key, so its rows \
-                 cannot be told apart' END, \
+                 BYPASSRLS' END, \
                  CASE WHEN c.relkind = 'r' AND c.relhassubclass THEN '1' ELSE '0' END \
                  FROM {TABLES} ORDER BY n.nspname, c.relname"
             ),
             columns: format!(
-                "SELECT {names}, a.attname::text, format_type(a.atttypid, NULL)::text, \
+                "SELECT {names}, a.attname::text, format_type(a.atttypid, -1)::text, \
                  CASE WHEN a.attnotnull THEN '0' ELSE '1' END, \
                  CASE WHEN a.attgenerated = '' THEN pg_get_expr(f.adbin, f.adrelid) END, \
                  CASE WHEN a.attgenerated <> '' OR a.attidentity = 'a' THEN '1' ELSE '0' END, \
@@ -363,7 +381,9 @@ impl Dialect for Postgres {
                 "SELECT md5(concat((SELECT string_agg(c.oid::text || ':' || c.xmin::text, ',' \
                  ORDER BY c.oid) FROM {TABLES}), \
                  (SELECT string_agg(k.oid::text || ':' || k.xmin::text, ',' ORDER BY k.oid) \
-                 FROM pg_catalog.pg_constraint AS k WHERE k.contype IN ('f', 'p', 'u')), \
+                 FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS r \
+                 ON r.oid = k.conrelid AND r.relpersistence <> 't' \
+                 WHERE k.contype IN ('f', 'p', 'u')), \
                  (SELECT string_agg(a.attrelid::text || ':' || a.attnum::text || ':' \
                  || a.xmin::text, ',' ORDER BY a.attrelid, a.attnum) \
                  FROM pg_catalog.pg_attribute AS a WHERE a.attnum > 0 AND a.attrelid IN \

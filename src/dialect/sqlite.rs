@@ -126,8 +126,9 @@ impl Dialect for Sqlite {
         (text, parent.to_owned())
     }
 
+    /// Letter for letter, whatever the column's collation takes for the same.
     fn differs(&self, _column: &Column, sql: &str, value: &str) -> String {
-        format!("{sql} IS NOT {value}")
+        format!("{sql} COLLATE BINARY IS NOT {value}")
     }
 
     fn accepts(&self, _column: &Column, _text: &str) -> bool {
@@ -178,7 +179,7 @@ impl Dialect for Sqlite {
     /// than their highest key by themselves.
     fn sequences(&self) -> (Option<&'static str>, String) {
         (
-            Some("SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'"),
+            Some("SELECT '1' FROM main.sqlite_schema WHERE name = 'sqlite_sequence'"),
             "SELECT NULL, name, 'rowid', name, CAST(seq AS TEXT), '1' FROM main.sqlite_sequence \
              ORDER BY name"
                 .to_owned(),
@@ -275,7 +276,7 @@ impl Dialect for Sqlite {
         let extended: u32 = code.parse().unwrap_or(0);
         match (extended & 0xff, extended) {
             (_, 1555 | 2067 | 2579) => Class::Duplicate,
-            (19, _) => Class::Violation,
+            (19 | 20, _) => Class::Violation,
             (5 | 6, _) => Class::Busy,
             (8, _) => Class::ReadOnly,
             (13, _) => Class::Full,

@@ -11,7 +11,7 @@ mod user;
 
 pub use environment::NameRules;
 pub use test_user::{Error as DomainError, TestDomains};
-pub use user::{UserFacts, UserRule};
+pub use user::{UserFacts, UserRule, taken_along};
 
 use std::fmt;
 

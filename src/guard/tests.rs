@@ -53,7 +53,8 @@ fn an_armed_database_is_cleared() {
 
 #[test]
 fn every_fault_of_a_marker_refuses() {
-    let cases: [(&str, fn(&mut Marker), Reason); 5] = [
+    type Spoil = fn(&mut Marker);
+    let cases: [(&str, Spoil, Reason); 5] = [
         ("expired", |m| m.expires_at = now(), Reason::TargetNotArmed),
         ("protected", |m| m.protected = true, Reason::TargetProtected),
         (

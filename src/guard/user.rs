@@ -80,6 +80,23 @@ impl UserRule {
     }
 }
 
+/// The refusal of a bulk reset in which users who may go would take `users`
+/// along who may not.
+#[must_use]
+pub fn taken_along(users: u64) -> Refusal {
+    Refusal {
+        layer: Layer::User,
+        reason: Reason::ProtectedUser,
+        message: format!(
+            "{users} users that are admins, protected or no test users would go with the test \
+             users that they refer to"
+        ),
+        fix: "say detach or block under [references] for what refers from users to users"
+            .to_owned(),
+        observed: vec![("users".to_owned(), users.to_string())],
+    }
+}
+
 /// The user's e-mail, or the key of one that has none.
 fn name(user: &UserFacts) -> &str {
     match user.email.as_deref() {

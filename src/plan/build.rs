@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     operation::Level,
-    schema::{ColumnId, ForeignKeyId, Origin, ReferentialAction, Schema, TableId, graph},
+    schema::{ColumnId, ForeignKeyId, Locator, Origin, ReferentialAction, Schema, TableId, graph},
 };
 
 /// Why there is no plan.
@@ -93,6 +93,17 @@ fn obstacles(plan: &Plan) -> Result<(), Error> {
             });
         }
     }
+    for (_, set) in plan.sets() {
+        let table = plan.schema().table(set.table);
+        if table.locator == Locator::Columns(Vec::new()) {
+            return Err(Error::Obstacle {
+                table: table.name.to_string(),
+                obstacle: "it is partitioned and has no primary key, so its rows cannot be told \
+                           apart"
+                    .to_owned(),
+            });
+        }
+    }
     Ok(())
 }
 
@@ -155,13 +166,14 @@ impl<'a> Builder<'a> {
 
     /// What a reference does at this level. Below the cascade only the tables
     /// that the level lists go, and what the policy or the database itself
-    /// declares to go with them; whatever else refers to them blocks.
+    /// declares to go with them; whatever else refers to them blocks. An
+    /// account never goes there.
     fn choice(&self, id: ForeignKeyId) -> Choice {
         let choice = self.reach.choices[&id].clone();
         let child = self.schema.foreign_key(id).child;
         let within = self.level == Level::UserCascade
-            || self.rules.delete.contains(&child)
-            || choice.rule <= 2;
+            || (child != self.model.users().table
+                && (self.rules.delete.contains(&child) || choice.rule <= 2));
         if choice.fate == Fate::Delete && !within {
             return Choice {
                 fate: Fate::Block,
@@ -191,24 +203,31 @@ impl<'a> Builder<'a> {
                 self.set(Role::Doomed, table);
             }
         } else {
-            for table in self.ancestors() {
-                self.set(Role::Owned, table);
-            }
             for table in self.rules.delete.clone() {
                 self.set(Role::Doomed, table);
             }
             self.add_dependents();
+            for table in self.ancestors() {
+                self.set(Role::Owned, table);
+            }
         }
         for set in &mut self.sets {
             set.is_root = self.roots.contains(&set.table);
         }
     }
 
-    /// The tables on any way from the users to a table that the level names.
+    /// The tables on any way from the users to a table that the level names,
+    /// or that rows which go refer to: only who owns those tells whether
+    /// others have a share in the rows.
     fn ancestors(&self) -> BTreeSet<TableId> {
         let followed = self.followed();
         let named = self.rules.delete.iter().chain(self.rules.restore.keys());
-        let mut found: BTreeSet<TableId> = named.copied().collect();
+        let references = self.reach.choices.keys();
+        let referred = references
+            .map(|&id| self.schema.foreign_key(id))
+            .filter(|key| self.doomed(key.child).is_some())
+            .map(|key| key.parent);
+        let mut found: BTreeSet<TableId> = named.copied().chain(referred).collect();
         found.insert(self.model.users().table);
         let mut frontier: Vec<TableId> = found.iter().copied().collect();
         while let Some(table) = frontier.pop() {
@@ -429,7 +448,7 @@ impl<'a> Builder<'a> {
                 .choices
                 .keys()
                 .map(|&id| (id, self.schema.foreign_key(id)))
-                .filter(|(_, key)| key.child == set.table && key.parent != set.table)
+                .filter(|(_, key)| key.child == set.table)
                 .map(|(id, key)| (id, self.in_scope(key.parent)))
                 .collect();
             // One reference alone, by which all the rows were found, leads

@@ -167,11 +167,10 @@ impl Model {
                 let mut rules = self.user_data.clone();
                 rules.delete.extend(&self.user_sessions.delete);
                 for (&table, values) in &self.user_sessions.restore {
-                    rules
-                        .restore
-                        .entry(table)
-                        .or_default()
-                        .extend(values.clone());
+                    // Both levels may name a column: the higher one decides.
+                    let restored = rules.restore.entry(table).or_default();
+                    restored.retain(|(column, _)| values.iter().all(|(other, _)| other != column));
+                    restored.extend(values.clone());
                 }
                 rules
             }
@@ -203,12 +202,17 @@ impl Model {
         named
             .into_iter()
             .flat_map(|(level, rules)| {
-                let tables = rules.delete.iter().chain(rules.restore.keys());
-                tables.map(move |&table| (level, table))
+                let deleted = rules.delete.iter().map(|&table| (table, true));
+                let restored = rules.restore.keys().map(|&table| (table, false));
+                deleted.chain(restored).map(move |named| (level, named))
             })
-            .filter_map(|(level, table)| {
+            .filter_map(|(level, (table, goes))| {
                 let name = &self.schema.table(table).name;
-                if self.keeps(table) {
+                if goes && table == self.users.table {
+                    Some(format!(
+                        "levels.{level} deletes {name}, but only user_cascade takes accounts"
+                    ))
+                } else if self.keeps(table) {
                     Some(format!("levels.{level} names {name}, which is kept"))
                 } else if reach.tables.contains(&table) {
                     None

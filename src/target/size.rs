@@ -88,7 +88,10 @@ impl Target {
         format!(
             "CREATE INDEX {} ON {} ({});",
             dialect.quote(&index),
-            dialect.quote(&table.name.name),
+            match table.name.schema {
+                Some(_) => dialect.table(&table.name),
+                None => dialect.quote(&table.name.name),
+            },
             columns.join(", ")
         )
     }

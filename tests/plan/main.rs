@@ -34,8 +34,8 @@ impl Case {
         let section = |name: &str| {
             let start = format!("---- {name}\n");
             let (_, rest) = text.split_once(&start).unwrap_or_default();
-            let end = rest.find("---- ").unwrap_or(rest.len());
-            rest[..end].trim().to_owned()
+            let (text, _) = rest.split_once("---- ").unwrap_or((rest, ""));
+            text.trim().to_owned()
         };
         Self {
             schema: section("schema"),

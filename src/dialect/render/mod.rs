@@ -12,6 +12,7 @@ pub use roots::{Eligible, Seed};
 use super::{Dialect, Statement, Tie};
 use crate::{
     plan::{Check, Path, Plan, SetId, Share, Whence},
+    policy::Value,
     schema::{ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Locator, Schema, Table, TableId},
 };
 
@@ -115,11 +116,27 @@ impl<'a> Renderer<'a> {
 
     /// True for rows whose foreign key refers into a set.
     fn refers(&self, foreign_key: ForeignKeyId, from: SetId, round: Option<u32>) -> String {
+        self.would_refer(foreign_key, from, round, &[])
+    }
+
+    /// True for rows whose foreign key refers into a set once these columns
+    /// have these values.
+    fn would_refer(
+        &self,
+        foreign_key: ForeignKeyId,
+        from: SetId,
+        round: Option<u32>,
+        values: &[(ColumnId, Value)],
+    ) -> String {
         let key = self.schema().foreign_key(foreign_key);
         let (left, right): (Vec<String>, Vec<String>) = self
             .ties(key)
             .map(|(tie, pair)| {
-                let from = format!("{ROW}.{}", self.dialect.quote(&tie.from.name));
+                let value = values.iter().find(|(column, _)| *column == pair.child);
+                let from = match value {
+                    Some((_, value)) => self.dialect.literal(value),
+                    None => format!("{ROW}.{}", self.dialect.quote(&tie.from.name)),
+                };
                 self.dialect
                     .reference(&tie, &from, &format!("c{}", pair.parent.0))
             })
@@ -289,21 +306,19 @@ impl<'a> Renderer<'a> {
         if self.is_empty(share.set) {
             return None;
         }
-        let table = self.schema().table(self.plan.set(share.set).table);
         let conditions: Vec<String> = share
             .references
             .iter()
             .map(|&(foreign_key, inside)| {
-                let mut parts: Vec<String> = self
-                    .schema()
-                    .foreign_key(foreign_key)
-                    .child_columns()
-                    .map(|column| format!("{ROW}.{} IS NOT NULL", self.column(table, column)))
-                    .collect();
-                if let Some(set) = inside.filter(|&set| !self.is_empty(set)) {
-                    parts.push(format!("NOT {}", self.refers(foreign_key, set, None)));
+                let leads = self.leads_somewhere(foreign_key);
+                match inside.filter(|&set| !self.is_empty(set)) {
+                    // A parent's key may be NULL, and then so is NOT IN.
+                    Some(set) => {
+                        let refers = self.refers(foreign_key, set, None);
+                        format!("({leads} AND ({refers}) IS NOT TRUE)")
+                    }
+                    None => leads,
                 }
-                format!("({})", parts.join(" AND "))
             })
             .collect();
         Some(Statement::plain(format!(
@@ -312,6 +327,33 @@ impl<'a> Renderer<'a> {
             self.is_in(share.set),
             conditions.join(" OR "),
         )))
+    }
+
+    /// True for rows whose foreign key refers to a row that is there.
+    fn leads_somewhere(&self, foreign_key: ForeignKeyId) -> String {
+        let key = self.schema().foreign_key(foreign_key);
+        let matches: Vec<String> = self
+            .ties(key)
+            .map(|(tie, _)| {
+                let from = format!("{ROW}.{}", self.dialect.quote(&tie.from.name));
+                let to = format!("p.{}", self.dialect.quote(&tie.to.name));
+                let (from, to) = self.dialect.reference(&tie, &from, &to);
+                format!("{from} = {to}")
+            })
+            .collect();
+        format!(
+            "EXISTS (SELECT 1 FROM {} AS p WHERE {})",
+            self.table(key.parent),
+            matches.join(" AND "),
+        )
+    }
+
+    /// Counts the rows of a table for which a condition is true.
+    fn count(&self, table: TableId, condition: &str) -> Statement {
+        Statement::plain(format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {condition}",
+            self.table(table),
+        ))
     }
 
     /// Removes the table of a set.

@@ -58,11 +58,13 @@ impl Condition {
 }
 
 impl Renderer<'_> {
-    /// Finds the rows of a root set; nothing when the scope names none there.
+    /// Finds the rows of a root set, and locks them against everybody else: a
+    /// row that another transaction is changing is waited for and judged as
+    /// it is then. Nothing when the scope names none there.
     #[must_use]
     pub fn seed(&self, set: SetId, seed: &Seed<'_>) -> Option<Statement> {
         let condition = self.rooted(set, seed)?;
-        let sql = self.insert(set, &[condition.sql], 0);
+        let sql = self.insert(set, &[condition.sql], 0) + self.dialect.for_update();
         Some(Statement::new(sql, condition.parameters))
     }
 
@@ -89,19 +91,15 @@ impl Renderer<'_> {
         Some(Statement::new(sql, named.parameters))
     }
 
-    /// Locks the rows of a root set against everybody else; nothing where
-    /// the whole database is locked anyway.
+    /// Counts the users of a set that may not go.
     #[must_use]
-    pub fn lock(&self, set: SetId) -> Option<Statement> {
-        let lock = self.dialect.for_update();
-        (!lock.is_empty() && !self.is_empty(set)).then(|| {
-            let table = self.table(self.plan.set(set).table);
-            let rows = self.is_in(set);
-            Statement::plain(format!(
-                "SELECT CAST(count(*) AS TEXT) FROM (SELECT 1 FROM {table} AS {ROW} \
-                 WHERE {rows}{lock}) AS locked"
-            ))
-        })
+    pub fn ineligible(&self, set: SetId, eligible: &Eligible) -> Statement {
+        Statement::plain(format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND NOT {}",
+            self.table(self.plan.set(set).table),
+            self.is_in(set),
+            self.may_go(eligible),
+        ))
     }
 
     /// The first users of a set, with key and e-mail.

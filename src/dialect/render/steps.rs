@@ -6,6 +6,7 @@ use super::{ROW, Renderer, list, tuple};
 use crate::{
     dialect::Statement,
     plan::{Cleared, Detach, Detachment, Release, Restore, SetId},
+    policy::Value,
     schema::{ColumnId, TableId},
 };
 
@@ -53,7 +54,7 @@ impl Renderer<'_> {
     #[must_use]
     pub fn detach(&self, step: &Detach) -> Option<Statement> {
         let live = self.live(step);
-        let rows = self.referring(step.table, &live)?;
+        let rows = self.referring(step.table, &live, &[])?;
         let only = self.outside(step.except);
         Some(Statement::plain(self.clear(
             step.table,
@@ -67,11 +68,24 @@ impl Renderer<'_> {
     #[must_use]
     pub fn overlap(&self, restore: &Restore, detach: &Detach) -> Option<Statement> {
         let differing = self.differing(restore)?;
-        let referring = self.referring(detach.table, &self.live(detach))?;
-        Some(Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {differing} AND {referring}",
-            self.table(detach.table),
-        )))
+        // The restore comes first, and may itself clear a reference.
+        let referring = self.referring(detach.table, &self.live(detach), &restore.values)?;
+        Some(self.count(detach.table, &format!("{differing} AND {referring}")))
+    }
+
+    /// Counts the rows that a restore is about to change.
+    #[must_use]
+    pub fn to_restore(&self, step: &Restore) -> Option<Statement> {
+        let rows = self.differing(step)?;
+        Some(self.count(self.plan.set(step.set).table, &rows))
+    }
+
+    /// Counts the rows that a detach is about to change.
+    #[must_use]
+    pub fn to_detach(&self, step: &Detach) -> Option<Statement> {
+        let rows = self.referring(step.table, &self.live(step), &[])?;
+        let only = self.outside(step.except);
+        Some(self.count(step.table, &format!("{rows}{only}")))
     }
 
     /// Clears a reference of rows that go, so that they can.
@@ -95,9 +109,18 @@ impl Renderer<'_> {
             .collect()
     }
 
-    /// The rows of a table that have any of these references.
-    fn referring(&self, id: TableId, references: &[&Detachment]) -> Option<String> {
-        let conditions: Vec<String> = references.iter().map(|r| self.condition(r)).collect();
+    /// The rows of a table that have any of these references, once these
+    /// columns have these values.
+    fn referring(
+        &self,
+        id: TableId,
+        references: &[&Detachment],
+        values: &[(ColumnId, Value)],
+    ) -> Option<String> {
+        let conditions: Vec<String> = references
+            .iter()
+            .map(|r| self.would_refer(r.foreign_key, r.from, None, values))
+            .collect();
         match conditions.as_slice() {
             [] => None,
             [one] => Some(one.clone()),

@@ -42,11 +42,6 @@ impl Execution<'_> {
             for statement in root.iter().chain(&fill) {
                 self.sizes[id.index()] += self.transaction.run(FINDING, statement).await?;
             }
-            if root.is_some()
-                && let Some(lock) = self.renderer().lock(id)
-            {
-                self.transaction.query("locking rows", &lock).await?;
-            }
         }
         if group.recursive {
             self.find_recursively(group).await?;

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::{Deadline, Error, Target, armed, field, transaction::Transaction};
 use crate::{
     dialect::{Eligible, Hold, Renderer, Seed, Statement},
-    guard::{Cleared, UserFacts, UserRule},
+    guard::{self, Cleared, UserFacts, UserRule},
     operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector},
     plan::{Plan, Scope, SetId},
     schema::TableId,
@@ -234,20 +234,19 @@ impl Execution<'_> {
                 };
                 rule.check(&found)?;
                 self.find_all(&Seed::Key(&found.id)).await?;
-                changes.user_count = 1;
-                changes.users.push(User {
-                    id: found.id,
-                    email: found.email.unwrap_or_default(),
-                });
+                self.check_users(rule).await?;
+                self.name_users(&Seed::Key(&found.id), changes).await?;
             }
             Start::TestUsers(eligible) => {
                 self.find_all(&Seed::TestUsers(eligible)).await?;
+                self.check_eligible(eligible).await?;
                 self.name_users(&Seed::TestUsers(eligible), changes).await?;
             }
             Start::Marked { session, eligible } => {
                 let session = session.as_deref();
                 let seed = Seed::Marked { session, eligible };
                 self.find_all(&seed).await?;
+                self.check_eligible(eligible).await?;
                 self.name_users(&seed, changes).await?;
             }
             Start::Everything {
@@ -274,6 +273,36 @@ impl Execution<'_> {
         let mut sets = self.plan.sets();
         let found = sets.find(|(_, set)| set.is_root && set.table == users);
         found.map(|(id, _)| id)
+    }
+
+    /// One user can take others along, such as those that it has invited: all
+    /// of them must be users who may be reset.
+    async fn check_users(&mut self, rule: &UserRule) -> Result<(), Error> {
+        let Some(set) = self.users_set().filter(|set| self.sizes[set.index()] > 1) else {
+            return Ok(());
+        };
+        let limit = usize::try_from(self.sizes[set.index()]).unwrap_or(usize::MAX);
+        let statement = self.renderer().users(set, limit);
+        for row in self.transaction.query("checking users", &statement).await? {
+            rule.check(&UserFacts {
+                id: field(&row, 0).to_owned(),
+                email: row.get(1).cloned().flatten(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The same for many users, by the rule's form in SQL.
+    async fn check_eligible(&mut self, eligible: &Eligible) -> Result<(), Error> {
+        let Some(set) = self.users_set().filter(|set| self.sizes[set.index()] > 0) else {
+            return Ok(());
+        };
+        let statement = self.renderer().ineligible(set, eligible);
+        let rows = self.transaction.count("checking users", &statement).await?;
+        if rows == 0 {
+            return Ok(());
+        }
+        Err(guard::taken_along(rows).into())
     }
 
     /// Counts the users in scope, names the first of them, and tells of those
@@ -343,7 +372,7 @@ impl Execution<'_> {
             "SELECT {}, {} FROM {} WHERE {} = {}",
             text(users.key),
             text(users.email),
-            dialect.table(&table.name),
+            dialect.rows(table),
             dialect.quote(&column.name),
             dialect.parameter(1, Some(column)),
         ) + dialect.for_update();

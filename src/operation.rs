@@ -223,6 +223,15 @@ pub enum Progress {
     Committed,
 }
 
+/// A number with its noun: `1 row`, `2 rows`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 impl Action {
     /// The action's name: that of its RPC.
     #[must_use]

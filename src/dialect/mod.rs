@@ -135,6 +135,9 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// in a column that holds no JSON.
     fn json_text(&self, column: &Column, sql: &str, path: &[&str]) -> String;
 
+    /// What has to be there before the JSON in a column can be read.
+    fn json_reader(&self, column: &Column) -> Option<&'static str>;
+
     /// True when a column is a tag, or a list of tags with it.
     fn has_tag(&self, column: &Column, sql: &str, tag: &str) -> String;
 

@@ -158,15 +158,27 @@ impl Dialect for Postgres {
         let keys_array = format!("ARRAY[{}]::text[]", keys.join(", "));
         match column.type_name.as_str() {
             "json" | "jsonb" => format!("({sql} #>> {keys_array})"),
-            // A text that is no JSON fails the whole statement when it is
-            // read as such, so only what may hold the key is.
+            // Only what may hold the key is read: it costs a subtransaction.
             _ => {
                 let key = keys.last().map_or("''", String::as_str);
                 format!(
-                    "CASE WHEN {sql}::text ~ '^\\s*\\{{' AND strpos({sql}::text, {key}) > 0 \
-                     THEN {sql}::jsonb #>> {keys_array} END"
+                    "CASE WHEN strpos({sql}::text, {key}) > 0 \
+                     THEN pg_temp.resetd_json({sql}::text) #>> {keys_array} END"
                 )
             }
+        }
+    }
+
+    /// A text that is no JSON fails the whole statement when it is cast, and
+    /// before PostgreSQL 16 nothing else tells whether it is.
+    fn json_reader(&self, column: &Column) -> Option<&'static str> {
+        match column.type_name.as_str() {
+            "json" | "jsonb" => None,
+            _ => Some(
+                "CREATE OR REPLACE FUNCTION pg_temp.resetd_json(text) RETURNS jsonb \
+                 LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1::jsonb; \
+                 EXCEPTION WHEN data_exception THEN RETURN NULL; END $$",
+            ),
         }
     }
 

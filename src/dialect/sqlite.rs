@@ -167,6 +167,10 @@ impl Dialect for Sqlite {
         format!("CASE WHEN json_valid({sql}) THEN CAST(json_extract({sql}, {path}) AS TEXT) END")
     }
 
+    fn json_reader(&self, _column: &Column) -> Option<&'static str> {
+        None
+    }
+
     fn has_tag(&self, _column: &Column, sql: &str, tag: &str) -> String {
         format!("{sql} = {tag}")
     }

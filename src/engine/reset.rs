@@ -104,7 +104,7 @@ fn test_users(context: &Context, action: &ResetTestUsers) -> Result<Order, Error
             return Err(Error::Field {
                 field: "email_domains",
                 problem: format!(
-                    "{domain} is none of the policy's users.extra_domains: {}",
+                    "{domain} is none of the policy's users.extra_domains, which are [{}]",
                     known.into_iter().collect::<Vec<_>>().join(", ")
                 ),
             });

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use sqlx::{
-    Row as _,
+    ConnectOptions as _, Row as _,
     sqlite::{
         SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
     },
@@ -50,7 +50,8 @@ impl Store {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // An intent must survive a power cut before its operation starts.
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
             .connect_with(options)

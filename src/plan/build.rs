@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     operation::Level,
-    schema::{ColumnId, ForeignKeyId, Locator, Origin, ReferentialAction, Schema, TableId, graph},
+    schema::{
+        ColumnId, ForeignKey, ForeignKeyId, Locator, Origin, ReferentialAction, Schema, TableId,
+        graph,
+    },
 };
 
 /// Why there is no plan.
@@ -394,22 +397,35 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    /// Within a cycle, those first whose deletion a RESTRICT would refuse
-    /// later: its check never waits.
+    /// Within a cycle, children before the parents whose deletion the database
+    /// answers at once: by a RESTRICT, whose check never waits, or by writing
+    /// to rows that will go as well; above all where it would write to what
+    /// those rows are found by.
     fn delete_order(&self, group: &[TableId]) -> Vec<SetId> {
-        let nodes: BTreeSet<TableId> = group.iter().copied().collect();
-        let restricting: Vec<(TableId, TableId)> = self
+        let keys: Vec<&ForeignKey> = self
             .inside(group)
             .into_iter()
             .map(|id| self.schema.foreign_key(id))
-            .filter(|key| key.on_delete == ReferentialAction::Restrict && key.parent != key.child)
-            .map(|key| (key.parent, key.child))
+            .filter(|key| key.parent != key.child)
             .collect();
-        let mut order: Vec<TableId> = graph::groups(&nodes, &restricting).concat();
-        order.reverse();
-        order
+        let ordered = |tables: &[TableId], counts: &dyn Fn(&ForeignKey) -> bool| {
+            let counted = keys.iter().filter(|key| counts(key));
+            let edges: Vec<(TableId, TableId)> =
+                counted.map(|key| (key.parent, key.child)).collect();
+            let mut groups = graph::groups(&tables.iter().copied().collect(), &edges);
+            groups.reverse();
+            groups
+        };
+        let at_once = |key: &ForeignKey| match key.on_delete {
+            ReferentialAction::Restrict
+            | ReferentialAction::SetNull
+            | ReferentialAction::SetDefault => true,
+            ReferentialAction::NoAction | ReferentialAction::Cascade => false,
+        };
+        ordered(group, &at_once)
             .iter()
-            .filter_map(|&table| self.doomed(table))
+            .flat_map(|tied| ordered(tied, &|key| self.schema.moves(key)).concat())
+            .filter_map(|table| self.doomed(table))
             .collect()
     }
 

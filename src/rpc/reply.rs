@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{convert::Page, status::guard_reason};
 use crate::{
     engine::{Advice, Done, Finished, MarkerState, Report, ResetDone, Served, Status},
-    operation::{Extent, Level, Mode, Progress},
+    operation::{Extent, Level, Mode, Progress, counted},
     plan::Fate,
     proto::{self, full_reset_response::Event, plan_edge::Choice},
 };
@@ -239,23 +239,23 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
 fn sentence(done: &ResetDone) -> String {
     let (changes, dry) = (&done.changes, done.mode == Mode::DryRun);
     let verb = if dry { "would change" } else { "changed" };
-    let rows = changes.total_rows();
+    let rows = counted(changes.total_rows(), "row");
     match (done.extent, changes.users.first()) {
-        (Extent::TestData, _) if dry => format!("the cleanup would change {rows} rows"),
+        (Extent::TestData, _) if dry => format!("the cleanup would change {rows}"),
         // The words that the callers of the old endpoint know.
         (Extent::TestData, _) => "Test data cleanup completed".to_owned(),
-        (Extent::Everything, _) => format!("the full reset {verb} {rows} rows"),
+        (Extent::Everything, _) => format!("the full reset {verb} {rows}"),
         (Extent::Users(_), None) => "there was nobody to reset".to_owned(),
         (Extent::Users(_), Some(user)) if changes.user_count == 1 => {
             let name = match user.email.is_empty() {
                 true => &user.id,
                 false => &user.email,
             };
-            format!("the reset of {name} {verb} {rows} rows")
+            format!("the reset of {name} {verb} {rows}")
         }
         (Extent::Users(_), Some(_)) => {
             let users = changes.user_count;
-            format!("the reset of {users} users {verb} {rows} rows")
+            format!("the reset of {users} users {verb} {rows}")
         }
     }
 }

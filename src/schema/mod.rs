@@ -262,6 +262,23 @@ impl Schema {
             .collect()
     }
 
+    /// True when the database, as a parent goes, writes to what a row of the
+    /// child is told from others by.
+    #[must_use]
+    pub fn moves(&self, key: &ForeignKey) -> bool {
+        let writes = match key.on_delete {
+            ReferentialAction::SetNull | ReferentialAction::SetDefault => true,
+            ReferentialAction::NoAction
+            | ReferentialAction::Restrict
+            | ReferentialAction::Cascade => false,
+        };
+        let found_by = match &self.table(key.child).locator {
+            Locator::Columns(columns) => columns.as_slice(),
+            Locator::Hidden(_) => &[],
+        };
+        writes && key.child_columns().any(|column| found_by.contains(&column))
+    }
+
     /// True when an index of the child finds the rows of a foreign key.
     #[must_use]
     pub fn is_indexed(&self, id: ForeignKeyId) -> bool {

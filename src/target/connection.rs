@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
     pool::PoolConnection,
     postgres::{self, PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
     sqlite::{self, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions},
@@ -17,6 +17,9 @@ use crate::{
     address::TlsMode,
     dialect::{Dialect, Postgres, Row, Sqlite, Statement},
 };
+
+/// SQLite's extended result code for a commit that its hook has refused.
+const REFUSED: &str = "531";
 
 /// Connections that a target on a server keeps at most.
 const CONNECTIONS: u32 = 16;
@@ -106,7 +109,9 @@ impl Pool {
                     .create_if_missing(*create)
                     .foreign_keys(true)
                     .busy_timeout(LOCK_TIMEOUT)
-                    .pragma("temp_store", "MEMORY");
+                    .pragma("temp_store", "MEMORY")
+                    // Statements can hold data, which is not logged.
+                    .disable_statement_logging();
                 // The journal's mode is a property of the file: that of a file
                 // which was there before is its owner's to choose.
                 if *create {
@@ -187,7 +192,10 @@ async fn take<D: sqlx::Database>(
 /// Every option that the environment could set is set here: nothing but the
 /// address decides where the connection leads.
 fn server_options(credentials: &Credentials) -> PgConnectOptions {
-    let options = PgConnectOptions::new_without_pgpass().application_name("resetd");
+    // Statements can hold data, which is not logged.
+    let options = PgConnectOptions::new_without_pgpass()
+        .application_name("resetd")
+        .disable_statement_logging();
     let Credentials::Postgres {
         host,
         port,
@@ -316,6 +324,34 @@ impl Session {
             handle.set_progress_handler(1_000, move || std::time::Instant::now() < moment);
         }
         Ok(())
+    }
+
+    /// Has everything checked that a commit would check, and then undone;
+    /// false where nothing is left to be checked, and nothing was done.
+    ///
+    /// SQLite asks its commit hook last, and turns the commit into a rollback
+    /// when that says no.
+    pub(super) async fn rehearse(&mut self) -> Result<bool, Fault> {
+        let Self::Sqlite(connection) = self else {
+            return Ok(false);
+        };
+        let fault = |error| Fault::of(&Sqlite, error);
+        let mut handle = connection.lock_handle().await.map_err(fault)?;
+        handle.set_commit_hook(|| false);
+        drop(handle);
+        let refused = connection.execute("COMMIT").await;
+        let mut handle = connection.lock_handle().await.map_err(fault)?;
+        handle.remove_commit_hook();
+        drop(handle);
+        match refused {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(REFUSED) => {
+                Ok(true)
+            }
+            Err(error) => Err(fault(error)),
+            Ok(_) => Err(fault(sqlx::Error::Protocol(
+                "the commit hook was not asked".to_owned(),
+            ))),
+        }
     }
 
     /// Lets statements run for as long as they take again.

@@ -133,6 +133,33 @@ impl Transaction<'_> {
         }
     }
 
+    /// Undoes everything, once the database has said that it would take it: a
+    /// dry run is refused by whatever would refuse the real one.
+    ///
+    /// # Errors
+    ///
+    /// As of a commit.
+    pub(super) async fn rehearse(mut self) -> Result<(), Error> {
+        self.in_time("the commit")?;
+        let unbounded = self.session.never_stop().await;
+        unbounded.map_err(|fault| fault.during("the commit"))?;
+        match self.session.rehearse().await {
+            Ok(true) => {
+                self.ended = true;
+                Ok(())
+            }
+            Ok(false) => {
+                self.rollback().await;
+                Ok(())
+            }
+            Err(fault) => {
+                let refused = self.refused_at_commit(fault).await;
+                self.rollback().await;
+                Err(refused)
+            }
+        }
+    }
+
     /// Where the checks of foreign keys wait for the commit, the error does
     /// not say which one failed: the database is asked while it still knows.
     async fn refused_at_commit(&mut self, fault: Fault) -> Error {

@@ -68,6 +68,25 @@ impl Renderer<'_> {
         Some(Statement::new(sql, condition.parameters))
     }
 
+    /// Makes what reading the places of markers needs.
+    #[must_use]
+    pub fn reader(&self, set: SetId) -> Option<Statement> {
+        let table = self.plan.set(set).table;
+        let columns = self.schema().table(table);
+        let mut places = self
+            .plan
+            .model()
+            .marked()
+            .filter(|root| root.table == table);
+        let reader = places.find_map(|root| {
+            root.places.iter().find_map(|place| match place {
+                Mark::Json(column, _) => self.dialect.json_reader(columns.column(*column)),
+                Mark::Tags(_) => None,
+            })
+        });
+        reader.map(Statement::plain)
+    }
+
     /// Counts the users that the seed names but that may not go.
     #[must_use]
     pub fn passed_over(&self, set: SetId, seed: &Seed<'_>) -> Option<Statement> {

@@ -32,6 +32,12 @@ impl Execution<'_> {
                 true => self.renderer().seed(id, seed),
                 false => None,
             };
+            if matches!(seed, Seed::Marked { .. })
+                && root.is_some()
+                && let Some(reader) = self.renderer().reader(id)
+            {
+                self.transaction.run(FINDING, &reader).await?;
+            }
             let fill = self.renderer().fill(id, &outer);
             if root.is_none() && fill.is_none() && !group.recursive {
                 continue;

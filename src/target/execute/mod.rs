@@ -17,7 +17,7 @@ use super::{Deadline, Error, Target, armed, field, transaction::Transaction};
 use crate::{
     dialect::{Eligible, Hold, Renderer, Seed, Statement},
     guard::{self, Cleared, UserFacts, UserRule},
-    operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector},
+    operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector, counted},
     plan::{Plan, Scope, SetId},
     schema::TableId,
 };
@@ -144,7 +144,7 @@ impl Target {
             Ok(changes) => {
                 let transaction = execution.transaction;
                 match request.mode {
-                    Mode::DryRun => transaction.rollback().await,
+                    Mode::DryRun => transaction.rehearse().await?,
                     Mode::Execute => {
                         transaction.commit().await?;
                         progress(Progress::Committed);
@@ -259,9 +259,8 @@ impl Execution<'_> {
                 };
                 self.find_all(&seed).await?;
                 let kept = self.users_set().map_or(0, |set| self.sizes[set.index()]);
-                changes
-                    .warnings
-                    .push(format!("Preserved {kept} admin users"));
+                let kept = counted(kept, "admin user");
+                changes.warnings.push(format!("Preserved {kept}"));
             }
         }
         Ok(true)
@@ -330,7 +329,8 @@ impl Execution<'_> {
             let rows = self.transaction.count("counting users", &statement).await?;
             if rows > 0 {
                 changes.warnings.push(format!(
-                    "{rows} users were passed over: they are admins, protected or no test users"
+                    "passed over {}: admins, protected, or no test users",
+                    counted(rows, "user")
                 ));
             }
         }

@@ -1,0 +1,426 @@
+//! Shapes of tables and names.
+
+use crate::{
+    cases,
+    cycles::USERS,
+    world::{Kind, POLICY, World},
+};
+
+cases! {
+    EVERYWHERE: composite_keys, shared_tenant_column, odd_names, generated_columns,
+        no_key_at_all, views_are_left_alone, text_keys_with_quotes, wide_and_narrow_numbers;
+    POSTGRES: two_schemas, range_partitions, hash_partitions, keys_to_partitioned_tables,
+        partitions_without_a_key, inheritance, users_with_heirs, extension_tables_stay,
+        fixed_length_keys, column_order_after_drops, unlogged_tables;
+}
+
+async fn composite_keys(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE TABLE orders (user_id INTEGER NOT NULL REFERENCES users (id),
+            number INTEGER NOT NULL, PRIMARY KEY (number, user_id));
+        CREATE TABLE lines (user_id INTEGER NOT NULL, number INTEGER NOT NULL,
+            line INTEGER NOT NULL, PRIMARY KEY (user_id, number, line),
+            FOREIGN KEY (number, user_id) REFERENCES orders (number, user_id));
+        CREATE TABLE hints (id INTEGER PRIMARY KEY, number INTEGER, user_id INTEGER,
+            by_id INTEGER NOT NULL REFERENCES users (id),
+            FOREIGN KEY (user_id, number) REFERENCES orders (user_id, number)
+    lite:   DEFERRABLE
+        );
+        INSERT INTO orders VALUES (1, 1), (1, 2), (2, 1);
+        INSERT INTO lines VALUES (1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1);
+        INSERT INTO hints VALUES (1, 1, 2, 2), (2, 1, 1, 2), (3, 1, NULL, 2), (4, 1, 2, 1);"
+    );
+    let sql = match kind {
+        // The parent's columns have to be unique in the order in which the
+        // key names them.
+        Kind::Sqlite | Kind::Postgres => sql,
+    };
+    let world = World::make(kind, &sql, POLICY).await;
+    let told = "hints -1 ~1, lines -3, orders -2, users -1";
+    let left = "hints 3, lines 1, orders 1, users 1";
+    world.takes(world.user("ann@test.com"), told, left).await;
+}
+
+/// Detaching leaves alone the column that another key needs.
+async fn shared_tenant_column(kind: Kind) {
+    let sql = "CREATE TABLE tenants (id INTEGER PRIMARY KEY);
+        CREATE TABLE users (tenant INTEGER NOT NULL REFERENCES tenants (id),
+            id INTEGER NOT NULL UNIQUE, email TEXT NOT NULL, PRIMARY KEY (tenant, id));
+        CREATE TABLE docs (tenant INTEGER NOT NULL REFERENCES tenants (id), id INTEGER NOT NULL,
+            owner INTEGER NOT NULL, editor INTEGER, PRIMARY KEY (tenant, id),
+            FOREIGN KEY (tenant, owner) REFERENCES users (tenant, id),
+            FOREIGN KEY (tenant, editor) REFERENCES users (tenant, id));
+        CREATE TABLE files (id INTEGER PRIMARY KEY, tenant INTEGER, doc INTEGER,
+            FOREIGN KEY (tenant, doc) REFERENCES docs (tenant, id));
+        INSERT INTO tenants VALUES (1), (2);
+        INSERT INTO users VALUES (1, 1, 'ann@test.com'), (1, 2, 'bob@test.com'),
+            (2, 3, 'eve@test.com');
+        INSERT INTO docs VALUES (1, 1, 1, 2), (1, 2, 2, 1), (1, 3, 2, NULL), (2, 1, 3, 3);
+        INSERT INTO files VALUES (1, 1, 1), (2, 1, 2), (3, 1, NULL), (4, 2, 1);";
+    let policy = POLICY.replace("[users]", "[users]\nkey = \"id\"");
+    let world = World::make(kind, sql, &policy).await;
+    let told = "docs -1 ~1, files -1, users -1";
+    let left = "docs 3, files 3, tenants 2, users 2";
+    world.takes(world.user("ann@test.com"), told, left).await;
+    let doc = world.ask("SELECT CAST(tenant AS TEXT), CAST(editor AS TEXT) FROM docs WHERE id = 2");
+    assert_eq!(doc.await, "1|");
+}
+
+async fn odd_names(kind: Kind) {
+    let sql = r#"CREATE TABLE "User Accounts" ("Id" INTEGER PRIMARY KEY, "E-Mail" TEXT NOT NULL,
+            "order" TEXT);
+        CREATE TABLE "select" ("from" INTEGER PRIMARY KEY, "Group""By" INTEGER NOT NULL
+            REFERENCES "User Accounts" ("Id"));
+        CREATE TABLE "Übersicht" ("naïve key" TEXT PRIMARY KEY, "$1" INTEGER NOT NULL
+            REFERENCES "select" ("from"));
+        CREATE TABLE "it's" ("t" INTEGER PRIMARY KEY, "l" INTEGER REFERENCES "it's" ("t"),
+            "round" INTEGER NOT NULL REFERENCES "User Accounts" ("Id"));
+        INSERT INTO "User Accounts" VALUES (1, 'ann@test.com', 'x'), (2, 'bob@test.com', 'y');
+        INSERT INTO "select" VALUES (1, 1), (2, 2);
+        INSERT INTO "Übersicht" VALUES ('a', 1), ('b', 1), ('c', 2);
+        INSERT INTO "it's" VALUES (1, NULL, 1), (2, 1, 2);"#;
+    let policy = r#"
+        [users]
+        table = "User Accounts"
+        email = "E-Mail"
+        type = "order"
+        test_domains = ["test.com"]"#;
+    let world = World::make(kind, sql, policy).await;
+    let changes = world
+        .reset(&world.user("ann@test.com"), resetd::operation::Mode::DryRun)
+        .await;
+    let told = "User Accounts -1, it's -1 ~1, select -1, Übersicht -2";
+    assert_eq!(crate::world::summary(&changes.unwrap()), told);
+    world
+        .reset(&world.everything(), resetd::operation::Mode::Execute)
+        .await
+        .unwrap();
+    assert_eq!(world.left().await, "");
+}
+
+async fn generated_columns(kind: Kind) {
+    let sql = "CREATE TABLE users (
+    lite:   id INTEGER PRIMARY KEY AUTOINCREMENT,
+    pg:     id INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            email TEXT NOT NULL, shown TEXT GENERATED ALWAYS AS (lower(email)) STORED);
+        CREATE TABLE posts (
+    lite:   id INTEGER PRIMARY KEY AUTOINCREMENT,
+    pg:     id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+            user_id INTEGER NOT NULL REFERENCES users (id),
+            owner INTEGER GENERATED ALWAYS AS (user_id) STORED,
+            twice INTEGER GENERATED ALWAYS AS (user_id * 2) STORED);
+        INSERT INTO users (email) VALUES ('ann@test.com'), ('bob@test.com');
+        INSERT INTO posts (user_id) VALUES (1), (2), (1);";
+    let world = World::make(kind, sql, POLICY).await;
+    let order = world.user("ann@test.com");
+    world
+        .takes(order, "posts -2, users -1", "posts 1, users 1")
+        .await;
+    world
+        .takes(world.everything(), "posts -1, users -1", "")
+        .await;
+    world
+        .sql("INSERT INTO users (email) VALUES ('a@test.com')")
+        .await;
+    assert_eq!(world.ask("SELECT CAST(id AS TEXT) FROM users").await, "1");
+}
+
+async fn no_key_at_all(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE TABLE log (user_id INTEGER REFERENCES users (id), line TEXT);
+        CREATE TABLE audit (by_id INTEGER NOT NULL REFERENCES users (id),
+            about_id INTEGER REFERENCES users (id));
+        INSERT INTO log VALUES (1, 'x'), (1, 'x'), (2, 'x'), (NULL, 'x');
+        INSERT INTO audit VALUES (1, 1), (1, 1), (2, 1), (2, NULL);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    let told = "audit -2 ~1, log -2, users -1";
+    world
+        .takes(world.user("ann@test.com"), told, "audit 2, log 2, users 1")
+        .await;
+}
+
+async fn views_are_left_alone(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE VIEW names AS SELECT email FROM users;
+    pg: CREATE MATERIALIZED VIEW copies AS SELECT email FROM users;
+        CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users (id));
+        INSERT INTO posts VALUES (1, 1);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    world
+        .takes(world.everything(), "posts -1, users -2", "")
+        .await;
+}
+
+async fn text_keys_with_quotes(kind: Kind) {
+    let sql = r"CREATE TABLE users (id VARCHAR(20) PRIMARY KEY, email TEXT NOT NULL);
+        CREATE TABLE posts (id INTEGER PRIMARY KEY,
+            user_id VARCHAR(20) NOT NULL REFERENCES users (id));
+        INSERT INTO users VALUES ('o''hara', 'ann@test.com'), ('b\c', 'bob@test.com'),
+            (' x ', 'eve@test.com');
+        INSERT INTO posts VALUES (1, 'o''hara'), (2, 'b\c'), (3, ' x ');";
+    let world = World::make(kind, sql, POLICY).await;
+    world
+        .takes(world.id("o'hara"), "posts -1, users -1", "posts 2, users 2")
+        .await;
+    world
+        .takes(world.id("b\\c"), "posts -1, users -1", "posts 1, users 1")
+        .await;
+    world.takes(world.id(" x "), "posts -1, users -1", "").await;
+}
+
+async fn wide_and_narrow_numbers(kind: Kind) {
+    let sql = "CREATE TABLE users (id BIGINT PRIMARY KEY, email VARCHAR(99) NOT NULL);
+        CREATE TABLE posts (id SMALLINT PRIMARY KEY, user_id INTEGER NOT NULL
+            REFERENCES users (id));
+        CREATE TABLE notes (id INTEGER PRIMARY KEY, post_id BIGINT NOT NULL
+            REFERENCES posts (id));
+        INSERT INTO users VALUES (1, 'ann@test.com'), (2147483647, 'bob@test.com');
+        INSERT INTO posts VALUES (1, 1), (2, 2147483647);
+        INSERT INTO notes VALUES (1, 1), (2, 2);";
+    let world = World::make(kind, sql, POLICY).await;
+    let told = "notes -1, posts -1, users -1";
+    world
+        .takes(world.id("2147483647"), told, "notes 1, posts 1, users 1")
+        .await;
+}
+
+async fn two_schemas(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE SCHEMA shop; CREATE SCHEMA \"Big Shop\";
+        CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users);
+        CREATE TABLE shop.orders (id INTEGER PRIMARY KEY,
+            user_id INTEGER NOT NULL REFERENCES users, of_id INTEGER REFERENCES orders);
+        CREATE TABLE \"Big Shop\".orders (id INTEGER PRIMARY KEY,
+            of_id INTEGER NOT NULL REFERENCES shop.orders);
+        CREATE TABLE shop.users (id INTEGER PRIMARY KEY, email TEXT);
+        INSERT INTO shop.users VALUES (1, 'ann@test.com');
+        INSERT INTO orders VALUES (1, 1), (2, 2);
+        INSERT INTO shop.orders VALUES (1, 1, NULL), (2, 2, 1), (3, 2, 2);
+        INSERT INTO \"Big Shop\".orders VALUES (1, 1), (2, 3);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    let told = "Big Shop.orders -1, orders -1, shop.orders -1 ~1, users -1";
+    let left = "\"Big Shop\".orders 1, orders 1, shop.orders 2, shop.users 1, users 1";
+    world.takes(world.user("ann@test.com"), told, left).await;
+    world
+        .reset(&world.everything(), resetd::operation::Mode::Execute)
+        .await
+        .unwrap();
+    assert_eq!(world.left().await, "");
+}
+
+fn partitioned(by: &str, parts: [&str; 2]) -> String {
+    format!(
+        "{USERS}
+        CREATE TABLE events (id INTEGER NOT NULL, at INTEGER NOT NULL,
+            user_id INTEGER NOT NULL REFERENCES users (id), PRIMARY KEY (id, at))
+            PARTITION BY {by};
+        CREATE TABLE events_1 PARTITION OF events {};
+        CREATE TABLE events_2 (at INTEGER NOT NULL, user_id INTEGER NOT NULL, junk TEXT,
+            id INTEGER NOT NULL);
+        ALTER TABLE events_2 DROP COLUMN junk;
+        ALTER TABLE events ATTACH PARTITION events_2 {};
+        CREATE TABLE notes (id INTEGER PRIMARY KEY, event_id INTEGER, at INTEGER,
+            FOREIGN KEY (event_id, at) REFERENCES events (id, at));
+        INSERT INTO events VALUES (1, 1, 1), (2, 20, 1), (3, 1, 2), (4, 20, 2), (5, 3, 1);
+        INSERT INTO notes VALUES (1, 1, 1), (2, 2, 20), (3, 3, 1), (4, NULL, NULL);",
+        parts[0], parts[1]
+    )
+}
+
+async fn range_partitions(kind: Kind) {
+    let parts = [
+        "FOR VALUES FROM (0) TO (10)",
+        "FOR VALUES FROM (10) TO (30)",
+    ];
+    let world = World::make(kind, &partitioned("RANGE (at)", parts), POLICY).await;
+    let order = world.user("ann@test.com");
+    let told = "events -3, notes -2, users -1";
+    world
+        .takes(order, told, "events_1 1, events_2 1, notes 2, users 1")
+        .await;
+    world
+        .takes(world.everything(), "events -2, notes -2, users -1", "")
+        .await;
+}
+
+async fn hash_partitions(kind: Kind) {
+    let parts = [
+        "FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    ];
+    let world = World::make(kind, &partitioned("HASH (id)", parts), POLICY).await;
+    let changes = world
+        .reset(
+            &world.user("ann@test.com"),
+            resetd::operation::Mode::Execute,
+        )
+        .await;
+    let told = "events -3, notes -2, users -1";
+    assert_eq!(crate::world::summary(&changes.unwrap()), told);
+    assert_eq!(world.ask("SELECT count(*)::text FROM events").await, "2");
+}
+
+/// A key to the root, one to a partition alone, one from a partition alone.
+async fn keys_to_partitioned_tables(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL)
+            PARTITION BY RANGE (id);
+        CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (0) TO (10);
+        CREATE TABLE users_2 PARTITION OF users FOR VALUES FROM (10) TO (20)
+            PARTITION BY RANGE (id);
+        CREATE TABLE users_3 PARTITION OF users_2 FOR VALUES FROM (10) TO (20);
+        CREATE TABLE a (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users);
+        CREATE TABLE b (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users_1);
+        CREATE TABLE c (id INTEGER NOT NULL, part INTEGER NOT NULL, user_id INTEGER,
+            PRIMARY KEY (id, part)) PARTITION BY LIST (part);
+        CREATE TABLE c_1 PARTITION OF c FOR VALUES IN (1);
+        CREATE TABLE c_2 PARTITION OF c FOR VALUES IN (2);
+        ALTER TABLE c_2 ADD FOREIGN KEY (user_id) REFERENCES users;
+        INSERT INTO users VALUES (1, 'ann@test.com'), (2, 'bob@test.com'), (11, 'eve@test.com');
+        INSERT INTO a VALUES (1, 1), (2, 2), (3, 11);
+        INSERT INTO b VALUES (1, 1), (2, 2);
+        INSERT INTO c VALUES (1, 1, 9), (2, 1, 7), (3, 2, 1), (4, 2, 11);";
+    let world = World::make(kind, sql, POLICY).await;
+    let told = "a -1, b -1, c -1, users -1";
+    let left = "a 2, b 1, c_1 2, c_2 1, users_1 1, users_3 1";
+    world.takes(world.user("ann@test.com"), told, left).await;
+    let left = "a 1, b 1, c_1 2, users_1 1";
+    world
+        .takes(world.user("eve@test.com"), "a -1, c -1, users -1", left)
+        .await;
+    world
+        .takes(world.everything(), "a -1, b -1, c -2, users -1", "")
+        .await;
+}
+
+/// Such a table can be emptied, but its rows cannot be told apart.
+async fn partitions_without_a_key(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE TABLE events (at INTEGER NOT NULL, user_id INTEGER NOT NULL REFERENCES users)
+            PARTITION BY RANGE (at);
+        CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (10);
+        INSERT INTO events VALUES (1, 1), (2, 2);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    let failure = world.fails(world.user("ann@test.com")).await.to_string();
+    assert!(
+        failure.contains("events cannot be reset: it is partitioned"),
+        "{failure}"
+    );
+    world
+        .takes(world.everything(), "events -2, users -2", "")
+        .await;
+}
+
+/// A parent's rows are its own; its heirs' are theirs, and no key of the
+/// parent's ties them.
+async fn inheritance(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users);
+        CREATE TABLE long_posts (body TEXT, PRIMARY KEY (id)) INHERITS (posts);
+        CREATE TABLE owned_posts (PRIMARY KEY (id), FOREIGN KEY (user_id) REFERENCES users)
+            INHERITS (posts);
+        INSERT INTO posts VALUES (1, 1), (2, 2);
+        INSERT INTO long_posts VALUES (1, 1, 'x'), (4, 1, 'y');
+        INSERT INTO owned_posts VALUES (1, 1), (6, 2);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    let told = "owned_posts -1, posts -1, users -1";
+    let left = "long_posts 2, owned_posts 1, posts 1, users 1";
+    world.takes(world.user("ann@test.com"), told, left).await;
+    let told = "long_posts -2, owned_posts -1, posts -1, users -1";
+    world.takes(world.everything(), told, "").await;
+}
+
+async fn users_with_heirs(kind: Kind) {
+    let sql = format!(
+        "{USERS}
+        CREATE TABLE staff (badge TEXT, PRIMARY KEY (id)) INHERITS (users);
+        INSERT INTO staff VALUES (3, 'eve@test.com', 'x'), (1, 'ann@test.com', 'y');"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    let failure = world.fails(world.user("eve@test.com")).await.to_string();
+    assert!(
+        failure.contains("no user has email eve@test.com"),
+        "{failure}"
+    );
+    world
+        .takes(world.user("ann@test.com"), "users -1", "staff 2, users 1")
+        .await;
+    world
+        .takes(world.test_users(false), "users -1", "staff 2")
+        .await;
+}
+
+/// As a superuser makes a table a member of an extension, without having to
+/// install files beside the server's own.
+async fn extension_tables_stay(kind: Kind) {
+    let sql = format!(
+        "{USERS} CREATE TABLE spatial (id INTEGER PRIMARY KEY);
+        CREATE TABLE other (id INTEGER PRIMARY KEY);
+        INSERT INTO spatial VALUES (1); INSERT INTO other VALUES (1);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    world
+        .sudo("ALTER EXTENSION plpgsql ADD TABLE spatial")
+        .await;
+    world
+        .takes(world.everything(), "other -1, users -2", "spatial 1")
+        .await;
+}
+
+async fn fixed_length_keys(kind: Kind) {
+    let sql = "CREATE TABLE users (id CHAR(5) PRIMARY KEY, email VARCHAR(30) NOT NULL, b BIT(3));
+        CREATE TABLE posts (id BIT(4) PRIMARY KEY, user_id CHAR(5) NOT NULL REFERENCES users);
+        CREATE TABLE notes (post_id BIT(4) NOT NULL REFERENCES posts, n NUMERIC(4,2) PRIMARY KEY);
+        INSERT INTO users VALUES ('aaaaa', 'ann@test.com', B'101'), ('b', 'bob@test.com', B'111');
+        INSERT INTO posts VALUES (B'1010', 'aaaaa'), (B'1111', 'b');
+        INSERT INTO notes VALUES (B'1010', 1.25), (B'1111', 2);";
+    let world = World::make(kind, sql, POLICY).await;
+    let told = "notes -1, posts -1, users -1";
+    world
+        .takes(world.id("aaaaa"), told, "notes 1, posts 1, users 1")
+        .await;
+    world.takes(world.user("bob@test.com"), told, "").await;
+}
+
+async fn column_order_after_drops(kind: Kind) {
+    let sql = "CREATE TABLE users (junk TEXT, id INTEGER, email TEXT NOT NULL);
+        ALTER TABLE users DROP COLUMN junk; ALTER TABLE users ADD PRIMARY KEY (id);
+        CREATE TABLE posts (a INTEGER, b INTEGER, c INTEGER, user_id INTEGER REFERENCES users);
+        ALTER TABLE posts DROP COLUMN a; ALTER TABLE posts DROP COLUMN c;
+        ALTER TABLE posts ADD PRIMARY KEY (b);
+        INSERT INTO users VALUES (1, 'ann@test.com'), (2, 'bob@test.com');
+        INSERT INTO posts VALUES (1, 1), (2, 2);";
+    let world = World::make(kind, sql, POLICY).await;
+    world
+        .takes(
+            world.user("ann@test.com"),
+            "posts -1, users -1",
+            "posts 1, users 1",
+        )
+        .await;
+}
+
+async fn unlogged_tables(kind: Kind) {
+    let sql = format!(
+        "{USERS} CREATE UNLOGGED TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER
+            REFERENCES users); INSERT INTO posts VALUES (1, 1), (2, 2);"
+    );
+    let world = World::make(kind, &sql, POLICY).await;
+    world
+        .takes(
+            world.user("ann@test.com"),
+            "posts -1, users -1",
+            "posts 1, users 1",
+        )
+        .await;
+}

@@ -1,0 +1,446 @@
+//! Types and values: keys, e-mails, enums, JSON, collations, lengths.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use resetd::{
+    guard::{self, Limits},
+    operation::{Level, Mode, OperationId, UserSelector},
+    policy::Value,
+    target::{Creation, Deadline, Error, NewUser},
+};
+use uuid::Uuid;
+
+use crate::{
+    cases,
+    world::{Failure, Kind, POLICY, World, summary},
+};
+
+cases! {
+    EVERYWHERE: uuid_keys, text_keys, big_keys, malformed_keys_are_not_found,
+        users_without_a_type, relations_across_types, json_is_restored, restores_of_every_type,
+        users_are_created, too_long_a_value_is_refused, existing_email_is_refused,
+        emails_are_compared_exactly, several_users_of_one_email;
+    POSTGRES: case_insensitive_types, enums, arrays_and_domains;
+}
+
+fn keyed(kind: &str, ann: &str, bob: &str) -> String {
+    format!(
+        "CREATE TABLE users (id {kind} PRIMARY KEY, email TEXT NOT NULL);
+        CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id {kind} NOT NULL REFERENCES users (id));
+        INSERT INTO users VALUES ('{ann}', 'ann@test.com'), ('{bob}', 'bob@test.com');
+        INSERT INTO posts VALUES (1, '{ann}'), (2, '{bob}');"
+    )
+}
+
+const ANN: &str = "00000000-0000-4000-8000-00000000000a";
+const BOB: &str = "00000000-0000-4000-8000-00000000000b";
+
+async fn uuid_keys(kind: Kind) {
+    let world = World::make(kind, &keyed("UUID", ANN, BOB), POLICY).await;
+    world
+        .takes(world.id(ANN), "posts -1, users -1", "posts 1, users 1")
+        .await;
+    world
+        .takes(world.test_users(false), "posts -1, users -1", "")
+        .await;
+}
+
+async fn text_keys(kind: Kind) {
+    let world = World::make(kind, &keyed("VARCHAR(36)", ANN, BOB), POLICY).await;
+    world
+        .takes(world.id(ANN), "posts -1, users -1", "posts 1, users 1")
+        .await;
+}
+
+async fn big_keys(kind: Kind) {
+    let (ann, bob) = ("9223372036854775807", "-9223372036854775808");
+    let world = World::make(kind, &keyed("BIGINT", ann, bob), POLICY).await;
+    world
+        .takes(world.id(bob), "posts -1, users -1", "posts 1, users 1")
+        .await;
+    world.takes(world.id(ann), "posts -1, users -1", "").await;
+}
+
+/// A key that cannot be one is a user that does not exist, not an error.
+async fn malformed_keys_are_not_found(kind: Kind) {
+    let asked = [
+        "",
+        " ",
+        "1 ",
+        "01",
+        "+1",
+        "1.0",
+        "1e0",
+        "0x1",
+        "abc",
+        "'",
+        "\\",
+        "1; DROP TABLE users",
+        "99999999999999999999",
+        "NaN",
+        "é",
+        "\u{0}",
+        "1\u{0}",
+        "00000000-0000-4000-8000-00000000000",
+        "{00000000-0000-4000-8000-00000000000a}x",
+    ];
+    for (column, ann, bob) in [
+        ("UUID", ANN, BOB),
+        ("INTEGER", "1", "2"),
+        ("BIGINT", "1", "2"),
+        ("SMALLINT", "1", "2"),
+        ("NUMERIC(9)", "1", "2"),
+        ("TEXT", "a", "b"),
+        ("CHAR(3)", "aaa", "bbb"),
+    ] {
+        let world = World::make(kind, &keyed(column, ann, bob), POLICY).await;
+        for id in asked {
+            let done = world.reset(&world.id(id), Mode::DryRun).await;
+            let missing = matches!(done, Err(Failure::Target(Error::UserNotFound { .. })));
+            assert!(missing, "{column} {id:?}: {done:?}");
+            let done = world.reset(&world.user(id), Mode::DryRun).await;
+            let missing = matches!(done, Err(Failure::Target(Error::UserNotFound { .. })));
+            assert!(missing, "email {id:?}: {done:?}");
+        }
+        let done = world.reset(&world.id(ann), Mode::DryRun).await;
+        assert_eq!(summary(&done.unwrap()), "posts -1, users -1", "{column}");
+    }
+}
+
+async fn users_without_a_type(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, user_type TEXT);
+        INSERT INTO users VALUES (1, 'a@test.com', NULL), (2, 'b@test.com', 'ADMIN'),
+            (3, NULL, NULL), (4, 'c@test.com', 'BUYER'), (5, 'd@corp.com', NULL), (6, NULL, 'ADMIN');";
+    let policy = POLICY.replace(
+        "email =",
+        "type = \"user_type\"\nadmins = { column = \"user_type\", values = [\"ADMIN\"] }\nemail =",
+    );
+    let world = World::make(kind, sql, &policy).await;
+    let changes = world
+        .takes(world.test_users(false), "users -2", "users 4")
+        .await;
+    assert_eq!(changes.user_count, 2);
+    assert!(
+        changes.warnings[0].starts_with("1 users were passed over"),
+        "{changes:?}"
+    );
+    let changes = world.takes(world.everything(), "users -2", "users 2").await;
+    assert_eq!(changes.warnings, ["Preserved 2 admin users"]);
+}
+
+async fn relations_across_types(kind: Kind) {
+    let sql = format!(
+        "{}
+        CREATE TABLE log (id INTEGER PRIMARY KEY, who TEXT, mail VARCHAR(50), extra TEXT);
+        INSERT INTO log VALUES (1, '{ANN}', 'ann@test.com', 'a'), (2, '{BOB}', NULL, 'b'),
+            (3, 'nobody', 'bob@test.com', 'c'), (4, NULL, 'ann@test.com', 'd');
+        CREATE TABLE counts (id INTEGER PRIMARY KEY, post TEXT NOT NULL);
+        INSERT INTO counts VALUES (1, '1'), (2, '2'), (3, 'x');",
+        keyed("UUID", ANN, BOB)
+    );
+    let policy = format!(
+        "{POLICY}
+        [references]
+        \"log.who\" = \"delete\"
+        \"log.mail\" = \"detach\"
+        [[relations]]
+        child = \"log.who\"
+        parent = \"users.id\"
+        [[relations]]
+        child = \"log.mail\"
+        parent = \"users.email\"
+        [[relations]]
+        child = \"counts.post\"
+        parent = \"posts.id\""
+    );
+    let world = World::make(kind, &sql, &policy).await;
+    let told = "counts -1, log -1 ~1, posts -1, users -1";
+    let left = "counts 2, log 3, posts 1, users 1";
+    world.takes(world.user("ann@test.com"), told, left).await;
+}
+
+async fn json_is_restored(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL,
+    lite:   a JSON, b JSON,
+    pg:     a json, b jsonb,
+            c TEXT);
+        INSERT INTO users VALUES (1, 'ann@test.com', '{\"x\": 1}', '{\"x\": 1}', '[]'),
+            (2, 'bob@test.com', '{}', '{}', '{}'), (3, 'eve@test.com', NULL, NULL, NULL);";
+    let policy = format!(
+        "{POLICY}[levels.user_data.restore.users]\na = \"{{}}\"\nb = \"{{}}\"\nc = \"{{}}\""
+    );
+    let world = World::make(kind, sql, &policy).await;
+    for (email, told) in [("ann", "users *1"), ("bob", ""), ("eve", "users *1")] {
+        let email = UserSelector::Email(format!("{email}@test.com"));
+        let order = world.at(Level::UserData, email);
+        world.takes(order.clone(), told, "users 3").await;
+        world.takes(order, "", "users 3").await;
+    }
+    let all = world
+        .ask("SELECT CAST(a AS TEXT), CAST(b AS TEXT), c FROM users")
+        .await;
+    assert_eq!(all, "{}|{}|{} {}|{}|{} {}|{}|{}");
+}
+
+/// A policy's literal fits columns of other types than its own.
+async fn restores_of_every_type(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL, flag BOOLEAN,
+            n INTEGER, big BIGINT, price NUMERIC(9, 2), rate FLOAT, word VARCHAR(9),
+            day DATE, at TIMESTAMP, code VARCHAR(9));
+        INSERT INTO users VALUES (1, 'ann@test.com', TRUE, 7, 7, 7.25, 7.5, 'seven',
+            '2020-01-01', '2020-01-01 10:00:00', '7'),
+            (2, 'bob@test.com', TRUE, 7, 7, 7.25, 7.5, 'seven', NULL, NULL, '7');";
+    let policy = format!(
+        "{POLICY}[levels.user_data.restore.users]
+        flag = false\nn = 0\nbig = -1\nprice = 1.5\nrate = 0.5\nword = \"it's\\\\\"
+        day = \"2024-02-29\"\nat = \"2024-02-29 12:30:00\"\ncode = 5"
+    );
+    let world = World::make(kind, sql, &policy).await;
+    let order = world.at(Level::UserData, UserSelector::Id("1".to_owned()));
+    world.takes(order.clone(), "users *1", "users 2").await;
+    world.takes(order, "", "users 2").await;
+    let row = world
+        .ask(
+            "SELECT CAST(n AS TEXT), CAST(big AS TEXT), CAST(price AS TEXT), \
+            CAST(rate AS TEXT), word, CAST(day AS TEXT), code FROM users WHERE id = 1 AND NOT flag",
+        )
+        .await;
+    let price = if kind == Kind::Sqlite { "1.5" } else { "1.50" };
+    assert_eq!(row, format!("0|-1|{price}|0.5|it's\\|2024-02-29|5"));
+}
+
+/// Creates a user with these columns.
+async fn create(world: &World, columns: &[(&str, Value)]) -> Result<NewUser, Error> {
+    let model = world.target.model().await.unwrap();
+    let table = model.schema().table(model.users().table);
+    let named = columns
+        .iter()
+        .map(|(name, value)| (table.find(name).unwrap(), value.clone()));
+    let values: BTreeMap<_, _> = named.collect();
+    let seen = world.target.observe().await.unwrap().seen;
+    let limits = Limits { max_rows: 1 };
+    let setting = world.target.setting();
+    let cleared = guard::clear(model, setting, seen, limits, Timestamp::now()).unwrap();
+    let creation = Creation {
+        operation: OperationId::from(Uuid::now_v7()),
+        mode: Mode::Execute,
+        started: Timestamp::now(),
+        deadline: Deadline::default(),
+        values,
+        secret: Vec::new(),
+    };
+    world.target.create_user(&cleared, &creation).await
+}
+
+fn value(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+const ACCOUNTS: &str = "
+    pg: CREATE TYPE user_kind AS ENUM ('BUYER', 'VENDOR');
+    CREATE TABLE users (
+        id VARCHAR(36) PRIMARY KEY, email VARCHAR(20) NOT NULL,
+    pg: kind user_kind NOT NULL, since TIMESTAMP NOT NULL, meta jsonb, ref uuid,
+    lite: kind TEXT NOT NULL, since TIMESTAMP NOT NULL, meta JSON, ref TEXT,
+        active BOOLEAN NOT NULL, cedula VARCHAR(5) UNIQUE
+    lite: , CHECK (length(email) <= 20), CHECK (length(cedula) <= 5)
+        );";
+
+async fn users_are_created(kind: Kind) {
+    let policy = POLICY.replace("email =", "type = \"kind\"\nemail =");
+    let world = World::make(kind, ACCOUNTS, &policy).await;
+    let user = create(
+        &world,
+        &[
+            ("id", value(ANN)),
+            ("email", value("ann@test.com")),
+            ("kind", value("VENDOR")),
+            ("since", Value::Now),
+            ("meta", value("{\"a\": \"b\"}")),
+            ("ref", value(BOB)),
+            ("active", Value::Boolean(true)),
+            ("cedula", value("12'\\5")),
+        ],
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        (user.id.as_str(), user.email.as_str()),
+        (ANN, "ann@test.com")
+    );
+    assert_eq!(
+        (user.user_type.as_str(), user.columns["ref"].as_str()),
+        ("VENDOR", BOB)
+    );
+    assert_eq!(user.columns["cedula"], "12'\\5");
+    world.takes(world.id(ANN), "users -1", "").await;
+}
+
+fn account(email: &str, kind: &str, cedula: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        ("id", value(&Uuid::new_v4().to_string())),
+        ("email", value(email)),
+        ("kind", value(kind)),
+        ("since", Value::Now),
+        ("active", Value::Boolean(false)),
+        ("cedula", value(cedula)),
+    ]
+}
+
+async fn too_long_a_value_is_refused(kind: Kind) {
+    let world = World::make(kind, ACCOUNTS, POLICY).await;
+    let email = "ann.very.long.name@test.com";
+    let error = create(&world, &account(email, "BUYER", "1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Violation { .. }), "{error:?}");
+    let error = create(&world, &account("a@test.com", "BUYER", "123456"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Violation { .. }), "{error:?}");
+    assert_eq!(world.left().await, "");
+}
+
+async fn existing_email_is_refused(kind: Kind) {
+    let world = World::make(kind, ACCOUNTS, POLICY).await;
+    create(&world, &account("a@test.com", "BUYER", "1"))
+        .await
+        .unwrap();
+    let error = create(&world, &account("a@test.com", "BUYER", "2"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Duplicate), "{error:?}");
+    let error = create(&world, &account("b@test.com", "BUYER", "1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Duplicate), "{error:?}");
+    assert_eq!(world.left().await, "users 1");
+}
+
+async fn enums(kind: Kind) {
+    let policy = POLICY.replace(
+        "email =",
+        "type = \"kind\"\nadmins = { column = \"kind\", values = [\"VENDOR\", \"GHOST\"] }\nemail =",
+    );
+    let policy = format!("{policy}[levels.user_data.restore.users]\nkind = \"BUYER\"");
+    let world = World::make(kind, ACCOUNTS, &policy).await;
+    let error = create(&world, &account("a@test.com", "NOBODY", "1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Violation { .. }), "{error:?}");
+    create(&world, &account("a@test.com", "VENDOR", "1"))
+        .await
+        .unwrap();
+    create(&world, &account("b@test.com", "BUYER", "2"))
+        .await
+        .unwrap();
+    world
+        .takes(world.test_users(false), "users -1", "users 1")
+        .await;
+    let order = world.at(
+        Level::UserData,
+        UserSelector::Email("a@test.com".to_owned()),
+    );
+    world.takes(order, "users *1", "users 1").await;
+}
+
+async fn emails_are_compared_exactly(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY,
+    lite:   email TEXT NOT NULL COLLATE NOCASE);
+    pg:     email TEXT NOT NULL);
+        INSERT INTO users VALUES (1, 'Ann@Test.com'), (2, ' ann@test.com'), (3, 'bob@test.com');";
+    let world = World::make(kind, sql, POLICY).await;
+    for email in [
+        "ann@test.com",
+        "ANN@TEST.COM",
+        "%@test.com",
+        "bob@test.com ",
+    ] {
+        let failure = world.fails(world.user(email)).await;
+        assert!(
+            matches!(failure, Failure::Target(Error::UserNotFound { .. })),
+            "{failure}"
+        );
+    }
+    world
+        .takes(world.user("Ann@Test.com"), "users -1", "users 2")
+        .await;
+}
+
+async fn several_users_of_one_email(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL);
+        INSERT INTO users VALUES (1, 'ann@test.com'), (2, 'ann@test.com');";
+    let world = World::make(kind, sql, POLICY).await;
+    let failure = world.fails(world.user("ann@test.com")).await;
+    let two = matches!(
+        failure,
+        Failure::Target(Error::UserAmbiguous { count: 2, .. })
+    );
+    assert!(two, "{failure}");
+    world.takes(world.id("2"), "users -1", "users 1").await;
+}
+
+/// A type and collations that ignore case tie more rows than their texts do,
+/// and are still told apart by e-mail.
+async fn case_insensitive_types(kind: Kind) {
+    let sql = "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2',
+            deterministic = false);
+        CREATE TABLE users (id TEXT COLLATE ci PRIMARY KEY, email citext NOT NULL,
+            name TEXT COLLATE \"C\");
+        CREATE TABLE posts (id TEXT COLLATE \"C\" PRIMARY KEY,
+            user_id TEXT COLLATE ci NOT NULL REFERENCES users (id));
+        CREATE TABLE mails (id INTEGER PRIMARY KEY, email citext NOT NULL);
+        CREATE TABLE names (id INTEGER PRIMARY KEY, of TEXT COLLATE \"POSIX\" NOT NULL);
+        INSERT INTO users VALUES ('A', 'Ann@test.com', 'ann'), ('b', 'bob@test.com', 'bob');
+        INSERT INTO posts VALUES ('x', 'a'), ('X', 'A'), ('y', 'B');
+        INSERT INTO mails VALUES (1, 'ANN@TEST.COM'), (2, 'bob@test.com');
+        INSERT INTO names VALUES (1, 'ann'), (2, 'bob');";
+    let policy = format!(
+        "{POLICY}[[relations]]\nchild = \"mails.email\"\nparent = \"users.email\"
+        [[relations]]\nchild = \"names.of\"\nparent = \"users.name\""
+    );
+    let world = World::bare(kind, &policy).await;
+    world.sudo("CREATE EXTENSION citext").await;
+    world.sql(sql).await;
+    world.arm().await;
+    let failure = world.fails(world.user("ann@test.com")).await;
+    assert!(
+        matches!(failure, Failure::Target(Error::UserNotFound { .. })),
+        "{failure}"
+    );
+    let told = "mails -1, names -1, posts -2, users -1";
+    let order = world.user("Ann@test.com");
+    world
+        .takes(order, told, "mails 1, names 1, posts 1, users 1")
+        .await;
+}
+
+async fn arrays_and_domains(kind: Kind) {
+    let sql = "CREATE DOMAIN address AS VARCHAR(40) CHECK (VALUE LIKE '%@%');
+        CREATE TYPE place AS (x INTEGER, y INTEGER);
+        CREATE TABLE users (id INTEGER[] PRIMARY KEY, email address NOT NULL, home place,
+            tags TEXT[], at POINT, doc XML);
+        CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER[] REFERENCES users (id));
+        INSERT INTO users VALUES ('{1,2}', 'ann@test.com', '(1,2)', '{a}', '(1,1)', '<a/>'),
+            ('{2}', 'bob@test.com', NULL, NULL, NULL, NULL);
+        INSERT INTO posts VALUES (1, '{1,2}'), (2, '{2}');";
+    let policy = format!(
+        "{POLICY}[levels.user_data.restore.users]\ntags = \"{{}}\"\nhome = \"(0,0)\"\n
+        at = \"(0,0)\"\ndoc = \"<b/>\""
+    );
+    let world = World::make(kind, sql, &policy).await;
+    let ann = UserSelector::Email("ann@test.com".to_owned());
+    let order = world.at(Level::UserData, ann);
+    world
+        .takes(order.clone(), "users *1", "posts 2, users 2")
+        .await;
+    world.takes(order, "", "posts 2, users 2").await;
+    world
+        .takes(
+            world.user("ann@test.com"),
+            "posts -1, users -1",
+            "posts 1, users 1",
+        )
+        .await;
+}

@@ -46,6 +46,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Another demo is using its folder.
+    #[error("another demo is running in {}: stop it, or choose another folder with --data", .0.display())]
+    InUse(PathBuf),
     /// Its policy is not understood.
     #[error(transparent)]
     Policy(#[from] policy::Error),
@@ -77,6 +80,8 @@ pub struct Demo {
     /// What its server is told.
     pub config: Config,
     folder: PathBuf,
+    /// Held for as long as the demo lives: nobody else makes its files anew.
+    _lock: fs::File,
     database: PathBuf,
     /// A secret for each role.
     secrets: Vec<(Role, String)>,
@@ -99,6 +104,11 @@ impl Demo {
         };
         fs::create_dir_all(folder).map_err(at(folder))?;
         let folder = folder.canonicalize().map_err(at(folder))?;
+        let lock = folder.join("demo.lock");
+        let lock = fs::File::create(&lock).map_err(at(&lock))?;
+        if lock.try_lock().is_err() {
+            return Err(Error::InUse(folder));
+        }
         for name in ["demo.json", "demo.db", "demo.db-wal", "demo.db-shm"] {
             let path = folder.join(name);
             match fs::remove_file(&path) {
@@ -144,6 +154,7 @@ impl Demo {
         Ok(Self {
             config,
             folder,
+            _lock: lock,
             database,
             secrets,
         })

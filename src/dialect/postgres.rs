@@ -198,15 +198,22 @@ impl Dialect for Postgres {
         })
     }
 
+    /// A column takes its numbers from a sequence that it owns, or that its
+    /// default calls.
     fn sequences(&self) -> (Option<&'static str>, String) {
         let sql = format!(
             "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, a.attname::text, \
              s.oid::regclass::text, pg_sequence_last_value(s.oid)::text, q.seqstart::text \
              FROM pg_catalog.pg_class AS s \
              JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = s.oid \
-             JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_class'::regclass \
-             AND d.objid = s.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass \
-             AND d.deptype IN ('a', 'i') \
+             JOIN (SELECT objid, refobjid, refobjsubid::smallint FROM pg_catalog.pg_depend \
+             WHERE classid = 'pg_catalog.pg_class'::regclass \
+             AND refclassid = 'pg_catalog.pg_class'::regclass AND deptype IN ('a', 'i') \
+             UNION SELECT d.refobjid, f.adrelid, f.adnum FROM pg_catalog.pg_depend AS d \
+             JOIN pg_catalog.pg_attrdef AS f ON f.oid = d.objid \
+             WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass \
+             AND d.refclassid = 'pg_catalog.pg_class'::regclass) AS d(objid, refobjid, refobjsubid) \
+             ON d.objid = s.oid \
              JOIN pg_catalog.pg_class AS c ON c.oid = d.refobjid \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
              JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid \

@@ -261,10 +261,13 @@ impl<'a> Builder<'a> {
 
     /// Connects the sets along the references that are followed.
     fn add_paths(&mut self) {
+        let users = self.model.users().table;
         for (foreign_key, parent, child) in self.followed() {
             let goes = self.choice(foreign_key).fate == Fate::Delete;
             let links = [
-                (Role::Owned, Role::Owned, true),
+                // Where accounts stay, a user owns no other user, and so none
+                // of what is theirs.
+                (Role::Owned, Role::Owned, child != users),
                 (
                     Role::Owned,
                     Role::Doomed,

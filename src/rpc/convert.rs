@@ -112,12 +112,18 @@ pub(super) fn cleanup(message: proto::CleanupRequest) -> Result<Action, Error> {
     }))
 }
 
-pub(super) fn full_reset(message: proto::FullResetRequest) -> Action {
-    Action::FullReset(FullReset {
+pub(super) fn full_reset(message: proto::FullResetRequest) -> Result<Action, Error> {
+    if message.confirmation.len() > VALUE_BYTES {
+        return Err(field(
+            "confirmation",
+            format!("must have at most {VALUE_BYTES} bytes"),
+        ));
+    }
+    Ok(Action::FullReset(FullReset {
         confirmation: message.confirmation,
         preserve_admins: message.preserve_admins.unwrap_or(true),
         mode: mode(message.validate_only),
-    })
+    }))
 }
 
 pub(super) fn statistics(message: &proto::StatisticsRequest) -> Statistics {

@@ -217,7 +217,7 @@ impl ResetService for Resets {
         let message = request.into_inner();
         let target = message.target.clone();
         let early = |error| status::failure(&call.failed(error));
-        let action = convert::full_reset(message);
+        let action = convert::full_reset(message).map_err(early)?;
         let grant = self.grant(&call, &target, action).map_err(early)?;
         let (watcher, progress) = tokio::sync::mpsc::unbounded_channel();
         let started = self.engine.start(grant, call.deadline, Some(watcher));

@@ -164,7 +164,7 @@ async fn a_deadline_that_passes_while_waiting_is_told_in_time() {
     let server = Server::start().await;
     let before = server.data.dump().await;
     let hold = server.data.hold().await;
-    passes(&server, &before, Duration::from_millis(800)).await;
+    passes(&server, &before, Duration::from_secs(3)).await;
     hold.release().await;
     before.assert_same(&server.data.dump().await, "a release after the deadline");
     assert_works(&server).await;
@@ -182,9 +182,12 @@ async fn a_deadline_that_passes_in_the_queue_is_told_in_time() {
         begun_and_ended(&server.data).await == (1, 0)
     })
     .await;
-    passes(&server, &before, Duration::from_millis(800)).await;
+    passes(&server, &before, Duration::from_secs(3)).await;
     hold.release().await;
-    first.await.unwrap().unwrap();
+    // On a slow machine its own time was over as well.
+    if let Err(told) = first.await.unwrap() {
+        told.is(Code::Aborted, "LOCK_TIMEOUT");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +195,7 @@ async fn a_deadline_that_passes_in_the_midst_rolls_back() {
     let server = Server::start().await;
     server.data.run(&slow(FOR_EVER)).await;
     let before = server.data.dump().await;
-    let told = passes(&server, &before, Duration::from_secs(2)).await;
+    let told = passes(&server, &before, Duration::from_secs(3)).await;
     assert!(told.metadata["phase"].contains("users"), "{told:#?}");
     server.data.run("DROP TRIGGER slow").await;
     assert_works(&server).await;

@@ -7,6 +7,7 @@
 //! dry run, rolled back.
 
 mod find;
+mod sequences;
 mod steps;
 
 use std::{collections::BTreeMap, time::Duration};

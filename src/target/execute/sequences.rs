@@ -1,0 +1,95 @@
+//! Lets numbers start again after everything was wiped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Execution;
+use crate::{
+    dialect::{Row, Statement},
+    plan::Step,
+    schema::{Table, TableId},
+    target::{Error, field},
+};
+
+const TITLE: &str = "restarting sequences";
+
+impl Execution<'_> {
+    /// After everything, the sequences of wiped tables give what they gave
+    /// first, or one more than the highest value that is there; also those of
+    /// tables that were empty already.
+    pub(super) async fn restart_sequences(&mut self) -> Result<(), Error> {
+        let wiped: BTreeSet<TableId> = self
+            .plan
+            .steps()
+            .iter()
+            .filter_map(|step| match step {
+                Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
+                Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
+            })
+            .flatten()
+            .collect();
+        if wiped.is_empty() {
+            return Ok(());
+        }
+        let (first, question) = self.transaction.dialect.sequences();
+        if let Some(first) = first {
+            let first = Statement::plain(first);
+            if self.transaction.query(TITLE, &first).await?.is_empty() {
+                return Ok(());
+            }
+        }
+        let question = Statement::plain(question);
+        // Several tables can take their numbers from one sequence.
+        let mut sequences: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+        for row in self.transaction.query(TITLE, &question).await? {
+            let name = field(&row, 3).to_owned();
+            sequences.entry(name).or_default().push(row);
+        }
+        for (name, uses) in sequences {
+            let mut users = uses.iter().filter_map(|row| self.user(row));
+            if users.any(|(id, _)| wiped.contains(&id)) {
+                self.restart(&name, &uses).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The table that a row says takes its numbers from a sequence.
+    fn user(&self, row: &Row) -> Option<(TableId, &Table)> {
+        let mut tables = self.plan.schema().tables();
+        tables.find(|(_, table)| {
+            table.name.schema.as_deref() == row.first().and_then(Option::as_deref)
+                && table.name.name == field(row, 1)
+        })
+    }
+
+    async fn restart(&mut self, sequence: &str, uses: &[Row]) -> Result<(), Error> {
+        let Some(row) = uses.first().filter(|row| !field(row, 4).is_empty()) else {
+            return Ok(());
+        };
+        let dialect = self.transaction.dialect;
+        let start = field(row, 5).parse().unwrap_or(1);
+        let mut next: i64 = start;
+        for row in uses {
+            let Some((_, table)) = self.user(row) else {
+                continue;
+            };
+            let column = match field(row, 2) {
+                "rowid" => "rowid".to_owned(),
+                column => dialect.quote(column),
+            };
+            let table = dialect.table(&table.name);
+            let highest = format!("SELECT CAST(max({column}) AS TEXT) FROM {table}");
+            let highest = Statement::plain(highest);
+            let answer = self.transaction.query(TITLE, &highest).await?;
+            let highest = answer.first().map_or("", |row| field(row, 0));
+            if let Ok(highest) = highest.parse::<i64>() {
+                next = next.max(highest.saturating_add(1));
+            }
+        }
+        if field(row, 4).parse() != Ok(next - 1) {
+            let restart = Statement::plain(dialect.restart(sequence, next));
+            self.transaction.run(TITLE, &restart).await?;
+        }
+        Ok(())
+    }
+}

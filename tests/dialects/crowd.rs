@@ -230,7 +230,7 @@ async fn ten_thousand_users(kind: Kind) {
         .reset(&world.test_users(true), Mode::Execute)
         .await
         .unwrap();
-    assert_eq!(changes.user_count as usize, by_rust.len() - going.len());
+    assert_eq!(changes.user_count, (by_rust.len() - going.len()) as u64);
     assert_eq!(ids(&world, &question).await, BTreeSet::new());
 }
 

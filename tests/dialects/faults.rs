@@ -10,7 +10,8 @@ use resetd::{
 use crate::{
     cases,
     cycles::USERS,
-    world::{Failure, Kind, Order, POLICY, World, same, summary},
+    order::Order,
+    world::{Failure, Kind, POLICY, World, same, summary},
 };
 
 cases! {

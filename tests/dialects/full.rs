@@ -255,6 +255,11 @@ async fn sequences_of_every_kind(kind: Kind) {
         CREATE SEQUENCE free START 5;
         CREATE SEQUENCE loose;
         CREATE TABLE loosely (id INTEGER DEFAULT nextval('loose') PRIMARY KEY);
+        CREATE SEQUENCE common;
+        CREATE TABLE common_1 (id INTEGER DEFAULT nextval('common') PRIMARY KEY);
+        ALTER TABLE settings ALTER id SET DEFAULT nextval('common');
+        INSERT INTO common_1 DEFAULT VALUES; INSERT INTO settings DEFAULT VALUES;
+        INSERT INTO common_1 DEFAULT VALUES;
         INSERT INTO users (email, kind) VALUES ('a@test.com', 'ADMIN'), ('b@test.com', NULL);
         INSERT INTO \"Odd Names\" (n) VALUES (1), (2); INSERT INTO shop.users (n) VALUES (1);
         INSERT INTO steps DEFAULT VALUES; INSERT INTO steps DEFAULT VALUES;
@@ -262,9 +267,13 @@ async fn sequences_of_every_kind(kind: Kind) {
         INSERT INTO categories DEFAULT VALUES; INSERT INTO categories DEFAULT VALUES;
         INSERT INTO loosely DEFAULT VALUES; SELECT nextval('free');";
     let world = World::make(kind, sql, ADMINS).await;
-    let told = "Odd Names -2, events -2, loosely -1, shop.users -1, steps -2, two -1, users -1";
+    let told = "Odd Names -2, common_1 -2, events -2, loosely -1, shop.users -1, steps -2, two -1, users -1";
     world
-        .takes(world.everything(), told, "categories 2, users 1")
+        .takes(
+            world.everything(),
+            told,
+            "categories 2, settings 1, users 1",
+        )
         .await;
     let inserts = "INSERT INTO users (email) VALUES ('c@test.com') RETURNING id::text;
         INSERT INTO \"Odd Names\" (n) VALUES (1) RETURNING \"Id\"::text;
@@ -274,12 +283,12 @@ async fn sequences_of_every_kind(kind: Kind) {
         INSERT INTO events (at) VALUES (1) RETURNING id::text;
         INSERT INTO categories DEFAULT VALUES RETURNING id::text;
         INSERT INTO loosely DEFAULT VALUES RETURNING id::text;
-        SELECT nextval('free')::text";
+        SELECT nextval('free')::text; INSERT INTO common_1 DEFAULT VALUES RETURNING id::text";
     let mut given = Vec::new();
     for insert in inserts.split(';') {
         given.push(world.ask(insert).await);
     }
-    assert_eq!(given.join(" "), "101 1 1 1 11 1 3 1 6");
+    assert_eq!(given.join(" "), "101 1 1 1 11 1 3 1 6 3");
 }
 
 async fn fails_without_ownership_of_a_sequence(kind: Kind) {
@@ -292,7 +301,7 @@ async fn fails_without_ownership_of_a_sequence(kind: Kind) {
         )
         .await;
     let before = world.dump().await;
-    let world = world.as_role(ADMINS, "resetd_guest");
+    let world = world.reached_by(ADMINS, "resetd_guest");
     let failure = world.fails(world.everything()).await;
     let Failure::Target(Error::Permission { step }) = &failure else {
         panic!("{failure:?}");

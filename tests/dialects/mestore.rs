@@ -14,7 +14,8 @@ use resetd::{
 use crate::{
     cases,
     connection::Connection,
-    world::{Kind, Order, World, same, summary},
+    order::Order,
+    world::{Kind, World, same, summary},
 };
 
 cases! {

@@ -1,7 +1,6 @@
-//! What stands in the way: triggers, rules, row-level security, privileges,
-//! read-only databases, and markers that are none.
+//! What stands in the way: triggers, rules, row-level security, privileges.
 
-use resetd::{guard::Reason, operation::Mode, plan, target::Error};
+use resetd::{operation::Mode, plan, target::Error};
 
 use crate::{
     cases,
@@ -10,19 +9,17 @@ use crate::{
 };
 
 cases! {
-    EVERYWHERE: trigger_keeps_a_row, trigger_refuses, trigger_fills_another_table,
-        read_only, marker_missing, marker_removed_meanwhile, marker_shadowed,
-        schema_changed_meanwhile, budget_is_kept;
+    EVERYWHERE: trigger_keeps_a_row, trigger_refuses, trigger_fills_another_table;
     POSTGRES: rule_keeps_rows, rule_keeps_rows_of_a_cycle, hidden_rows, hidden_from_their_owner,
         missing_privilege, guest_with_all_privileges, durable_whatever_the_server_says,
-        functions_shadowed, read_only_by_default, other_sessions_temporary_tables;
+        functions_shadowed;
 }
 
 const POSTS: &str = "CREATE TABLE posts (id INTEGER PRIMARY KEY,
         user_id INTEGER NOT NULL REFERENCES users (id));
     INSERT INTO posts VALUES (1, 1), (2, 1), (3, 2);";
 
-fn posts(more: &str) -> String {
+pub fn posts(more: &str) -> String {
     format!("{USERS}\n{POSTS}\n{more}")
 }
 
@@ -141,7 +138,7 @@ async fn hidden_rows(kind: Kind) {
         GRANT ALL ON ALL TABLES IN SCHEMA resetd TO resetd_guest",
         )
         .await;
-    let world = world.as_role(POLICY, "resetd_guest");
+    let world = world.reached_by(POLICY, "resetd_guest");
     let failure = world.fails(world.user("ann@test.com")).await;
     assert!(
         matches!(failure, Failure::Plan(plan::Error::Obstacle { .. })),
@@ -149,7 +146,7 @@ async fn hidden_rows(kind: Kind) {
     );
     let words = "posts cannot be reset: row-level security hides rows of it from role resetd_guest";
     assert!(failure.to_string().contains(words), "{failure}");
-    let owner = world.as_role(POLICY, crate::world::OWNER);
+    let owner = world.reached_by(POLICY, crate::world::OWNER);
     owner
         .takes(
             owner.user("ann@test.com"),
@@ -179,7 +176,7 @@ async fn missing_privilege(kind: Kind) {
         GRANT ALL ON users TO resetd_guest; GRANT SELECT ON posts TO resetd_guest",
         )
         .await;
-    let world = world.as_role(POLICY, "resetd_guest");
+    let world = world.reached_by(POLICY, "resetd_guest");
     let failure = world.fails(world.user("ann@test.com")).await;
     let Failure::Target(Error::Permission { step }) = &failure else {
         panic!("{failure}");
@@ -198,7 +195,7 @@ async fn guest_with_all_privileges(kind: Kind) {
         GRANT SELECT, UPDATE, DELETE ON users, posts TO resetd_guest",
         )
         .await;
-    let world = world.as_role(POLICY, "resetd_guest");
+    let world = world.reached_by(POLICY, "resetd_guest");
     world
         .takes(
             world.user("ann@test.com"),
@@ -250,198 +247,4 @@ async fn functions_shadowed(kind: Kind) {
     world
         .takes(world.test_users(false), "posts -3, users -2", "users 1")
         .await;
-}
-
-async fn read_only(kind: Kind) {
-    let world = World::make(kind, &posts(""), POLICY).await;
-    if kind == Kind::Sqlite {
-        // A file's permissions say nothing to root, and the connection of a
-        // target is not ours to set: what it says is tried by the guards.
-        return;
-    }
-    let name = world.name.clone();
-    world
-        .sql(&format!(
-            "ALTER DATABASE {name} SET default_transaction_read_only = on"
-        ))
-        .await;
-    world.target.close().await;
-    let world = world.with_policy(POLICY);
-    let failure = world.fails(world.user("ann@test.com")).await;
-    let Failure::Refused(refused) = &failure else {
-        panic!("{failure}");
-    };
-    assert_eq!(refused.0[0].reason, Reason::DatabaseReadOnly, "{failure}");
-}
-
-/// It becomes so between the check and the execution.
-async fn read_only_by_default(kind: Kind) {
-    let world = World::make(kind, &posts(""), POLICY).await;
-    let order = world.user("ann@test.com");
-    let cleared = world.clear(&order).await.unwrap();
-    let name = world.name.clone();
-    world
-        .sql(&format!(
-            "ALTER DATABASE {name} SET default_transaction_read_only = on"
-        ))
-        .await;
-    let before = world.dump().await;
-    world.target.close().await;
-    let world = world.with_policy(POLICY);
-    let failure = world
-        .execute(&cleared, &order, Mode::Execute)
-        .await
-        .unwrap_err();
-    let changed = matches!(
-        failure,
-        Failure::Target(Error::Changed(_) | Error::ReadOnly)
-    );
-    assert!(changed, "{failure}");
-    crate::world::same(&before, &world.dump().await, "a failed reset changed");
-}
-
-fn marker_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Sqlite => "resetd_marker",
-        Kind::Postgres => "resetd.marker",
-    }
-}
-
-async fn marker_missing(kind: Kind) {
-    let world = World::bare(kind, POLICY).await;
-    world.sql(&posts("")).await;
-    let not_armed = |failure: &Failure| match failure {
-        Failure::Refused(refused) => refused.0[0].reason == Reason::TargetNotArmed,
-        _ => false,
-    };
-    let failure = world.fails(world.everything()).await;
-    assert!(not_armed(&failure), "{failure}");
-    world.arm().await;
-    world.sql(&format!("DELETE FROM {}", marker_of(kind))).await;
-    let failure = world.fails(world.everything()).await;
-    assert!(not_armed(&failure), "{failure}");
-}
-
-async fn marker_removed_meanwhile(kind: Kind) {
-    let world = World::make(kind, &posts(""), POLICY).await;
-    let order = world.everything();
-    let before = world.dump().await;
-    for change in [
-        format!(
-            "UPDATE {} SET expires_at = '2020-01-01T00:00:00Z'",
-            marker_of(kind)
-        ),
-        format!("DELETE FROM {}", marker_of(kind)),
-    ] {
-        world.arm().await;
-        let cleared = world.clear(&order).await.unwrap();
-        world.sql(&change).await;
-        let failure = world
-            .execute(&cleared, &order, Mode::Execute)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(failure, Failure::Target(Error::Changed(_))),
-            "{failure}"
-        );
-    }
-    crate::world::same(&before, &world.dump().await, "a failed reset changed");
-}
-
-/// A table of the marker's name in another place says nothing.
-async fn marker_shadowed(kind: Kind) {
-    let world = World::bare(kind, POLICY).await;
-    let forged = "(id TEXT, environment TEXT, database_name TEXT, server_identity TEXT,
-        armed_by TEXT, armed_at TEXT, expires_at TEXT, protected INTEGER)";
-    world.sql(&posts("")).await;
-    if kind == Kind::Postgres {
-        world
-            .sql(&format!(
-                "CREATE TABLE marker {forged}; CREATE TABLE resetd_marker {forged};
-            CREATE SCHEMA {0} CREATE TABLE marker {forged}; CREATE SCHEMA shop
-            CREATE TABLE \"resetd.marker\" {forged}",
-                crate::world::OWNER
-            ))
-            .await;
-    }
-    let real = World::make(
-        kind,
-        "",
-        "[users]\ntable = 'users'\nemail = 'email'\ntest_domains = []",
-    );
-    let real = real.await;
-    let columns = "id, environment, database_name, server_identity, armed_by, armed_at, expires_at";
-    let row = real
-        .ask(&format!("SELECT {columns} FROM {}", marker_of(kind)))
-        .await;
-    let row = row.replace(&real.name, &world.name).replace('|', "', '");
-    for table in match kind {
-        Kind::Sqlite => vec![],
-        Kind::Postgres => vec!["marker", "resetd_marker", "resetd_app.marker"],
-    } {
-        world
-            .sql(&format!("INSERT INTO {table} VALUES ('{row}', 0)"))
-            .await;
-    }
-    let failure = world.fails(world.everything()).await;
-    let Failure::Refused(refused) = &failure else {
-        panic!("{failure}");
-    };
-    assert_eq!(refused.0[0].reason, Reason::TargetNotArmed, "{failure}");
-}
-
-async fn schema_changed_meanwhile(kind: Kind) {
-    let world = World::make(kind, &posts(""), POLICY).await;
-    let order = world.user("ann@test.com");
-    for change in [
-        "CREATE TABLE comments (id INTEGER PRIMARY KEY, post_id INTEGER REFERENCES posts (id))",
-        "ALTER TABLE comments ADD COLUMN words TEXT",
-        "DROP TABLE comments",
-    ] {
-        let cleared = world.clear(&order).await.unwrap();
-        world.sql(change).await;
-        let before = world.dump().await;
-        let failure = world
-            .execute(&cleared, &order, Mode::Execute)
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(failure, Failure::Target(Error::Changed(_))),
-            "{change}: {failure}"
-        );
-        crate::world::same(&before, &world.dump().await, "a failed reset changed");
-    }
-    world
-        .takes(order, "posts -2, users -1", "posts 1, users 1")
-        .await;
-}
-
-/// Applications make and drop temporary tables all the time.
-async fn other_sessions_temporary_tables(kind: Kind) {
-    let world = World::make(kind, &posts(""), POLICY).await;
-    let order = world.user("ann@test.com");
-    let cleared = world.clear(&order).await.unwrap();
-    let mut other = world.connect().await;
-    let sql = "CREATE TEMPORARY TABLE users (id INTEGER PRIMARY KEY, email TEXT UNIQUE);
-        CREATE TEMPORARY TABLE t (id INTEGER REFERENCES users)";
-    other.run(sql).await.unwrap();
-    world
-        .execute(&cleared, &order, Mode::Execute)
-        .await
-        .unwrap();
-    assert_eq!(world.ask("SELECT count(*)::text FROM users").await, "1");
-    other.close().await;
-}
-
-async fn budget_is_kept(kind: Kind) {
-    let world = World::make(kind, &posts(""), POLICY).await;
-    for (order, rows) in [(world.user("ann@test.com"), 3), (world.everything(), 5)] {
-        let mut order = order;
-        order.max_rows = rows - 1;
-        let failure = world.fails(order.clone()).await;
-        let words = format!("would change {rows} rows");
-        assert!(failure.to_string().contains(&words), "{failure}");
-        order.max_rows = rows;
-        world.reset(&order, Mode::DryRun).await.unwrap();
-    }
 }

@@ -5,22 +5,21 @@ use std::{
     error::Error as _,
     fmt,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use resetd::{
-    dialect::Eligible,
-    guard::{self, Cleared, Limits, Refused, Setting, TestDomains, UserRule},
-    operation::{Changes, Level, Mode, OperationId, UserSelector},
-    plan::{self, Plan, Scope},
+    guard::{self, Cleared, Limits, Refused, Setting},
+    operation::{Changes, Mode, OperationId},
+    plan::{self, Plan},
     policy::Policy,
-    target::{self, Arming, Credentials, Deadline, Request, Start, Target},
+    target::{self, Arming, Credentials, Request, Target},
 };
 use uuid::Uuid;
 
 use crate::{
     connection::Connection,
+    order::Order,
     server::{Server, server},
 };
 
@@ -86,15 +85,6 @@ impl fmt::Display for Failure {
             Self::Target(error) => write!(f, "{error}: {:?}", error.source()),
         }
     }
-}
-
-/// What is reset.
-#[derive(Debug, Clone)]
-pub struct Order {
-    pub scope: Scope,
-    pub start: Start,
-    pub deadline: Deadline,
-    pub max_rows: u64,
 }
 
 /// The text for one kind of database: lines that begin with `pg:` or `lite:`
@@ -193,7 +183,7 @@ impl World {
 
     /// The same database on a server, reached as another role.
     #[must_use]
-    pub fn as_role(self, policy: &str, role: &str) -> Self {
+    pub fn reached_by(self, policy: &str, role: &str) -> Self {
         let target = Self::target(&self.name, policy, server(), role);
         Self { target, ..self }
     }
@@ -374,90 +364,6 @@ impl World {
         let failure = done.expect_err("the reset has to fail");
         same(&before, &self.dump().await, "a failed reset changed");
         failure
-    }
-
-    /// An order for everything of a user.
-    pub fn user(&self, email: &str) -> Order {
-        self.at(Level::UserCascade, UserSelector::Email(email.to_owned()))
-    }
-
-    /// An order for everything of the user with a key.
-    pub fn id(&self, id: &str) -> Order {
-        self.at(Level::UserCascade, UserSelector::Id(id.to_owned()))
-    }
-
-    /// An order for a level of a user.
-    pub fn at(&self, level: Level, user: UserSelector) -> Order {
-        let rule = UserRule {
-            domains: self.domains(),
-            protected: Vec::new(),
-            own: None,
-            force: false,
-        };
-        let start = Start::User {
-            user,
-            rule,
-            allow_missing: false,
-        };
-        Order::new(Scope::User(level), start)
-    }
-
-    /// An order for the test users.
-    pub fn test_users(&self, include_admins: bool) -> Order {
-        let eligible = self.eligible(include_admins);
-        Order::new(
-            Scope::TestUsers(Level::UserCascade),
-            Start::TestUsers(eligible),
-        )
-    }
-
-    /// An order for the marked rows.
-    pub fn marked(&self, session: Option<&str>) -> Order {
-        let start = Start::Marked {
-            session: session.map(str::to_owned),
-            eligible: self.eligible(false),
-        };
-        Order::new(Scope::Marked, start)
-    }
-
-    /// An order for everything.
-    pub fn everything(&self) -> Order {
-        let start = Start::Everything {
-            preserve_admins: true,
-            protected: Vec::new(),
-        };
-        Order::new(Scope::Everything, start)
-    }
-
-    /// Who is a test user.
-    pub fn domains(&self) -> TestDomains {
-        TestDomains::new(&self.target.policy().users.test_domains).unwrap()
-    }
-
-    fn eligible(&self, include_admins: bool) -> Eligible {
-        Eligible {
-            domains: self.domains().domains().map(str::to_owned).collect(),
-            include_admins,
-            protected: Vec::new(),
-        }
-    }
-}
-
-impl Order {
-    fn new(scope: Scope, start: Start) -> Self {
-        Self {
-            scope,
-            start,
-            deadline: Deadline::default(),
-            max_rows: 1_000_000,
-        }
-    }
-
-    /// The same, to be done in time.
-    #[must_use]
-    pub fn within(mut self, time: Duration) -> Self {
-        self.deadline = Deadline::at(std::time::Instant::now() + time);
-        self
     }
 }
 

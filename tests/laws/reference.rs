@@ -305,15 +305,17 @@ fn follow(
     found
 }
 
-/// The rows that belong to the user, at whatever level.
+/// The rows that belong to the user at the case's level.
 fn scope(case: &Case, graph: &Graph) -> BTreeSet<String> {
     let root = case
         .rows
         .iter()
         .find(|row| case.tag(row) == case.root)
         .unwrap();
+    // Where accounts stay, a user owns no other user.
+    let leads = |id: usize| case.level == Level::UserCascade || case.keys[id].child != case.users;
     follow(case, graph, vec![root], &|id| {
-        graph.fates[&id] == Fate::Delete
+        graph.fates[&id] == Fate::Delete && leads(id)
     })
 }
 

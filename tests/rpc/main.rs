@@ -16,6 +16,7 @@ mod dump;
 mod harness;
 mod journal;
 
+mod bulk;
 mod commands;
 mod crowd;
 mod discovery;

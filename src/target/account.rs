@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Deadline, Error, Target, armed, execute::recheck, field, transaction::Transaction};
+use super::{
+    Deadline, Error, Target, armed, execute::recheck, fault::CREATING, field,
+    transaction::Transaction,
+};
 use crate::{
     dialect::Statement,
     guard::Cleared,
@@ -134,7 +137,7 @@ async fn create(
         returning.join(", "),
     );
     let insert = Statement::new(sql, parameters);
-    let rows = transaction.query("creating the user", &insert).await?;
+    let rows = transaction.query(CREATING, &insert).await?;
     let row = rows
         .first()
         .ok_or_else(|| Error::Unexpected("the insert returned no row".to_owned()))?;

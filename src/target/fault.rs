@@ -100,6 +100,10 @@ pub enum Error {
     Unexpected(String),
 }
 
+/// The only step in which a unique value that exists already is the caller's
+/// own; in all others it is a constraint like any other.
+pub(super) const CREATING: &str = "creating the user";
+
 /// A failed statement, before it is known what was being done.
 #[derive(Debug)]
 pub struct Fault {
@@ -137,11 +141,11 @@ impl Fault {
     pub(super) fn during(self, step: &str) -> Error {
         let step = step.to_owned();
         match self.class {
-            Class::Violation => Error::Violation {
+            Class::Duplicate if step == CREATING => Error::Duplicate,
+            Class::Violation | Class::Duplicate => Error::Violation {
                 step,
                 detail: self.words(),
             },
-            Class::Duplicate => Error::Duplicate,
             Class::Retry => Error::Conflict(1),
             Class::Busy => Error::Busy,
             Class::Full => Error::Full { step },

@@ -12,7 +12,7 @@ use crate::{
 };
 
 cases! {
-    EVERYWHERE: sets_null, sets_default, cascades, restricts, chain_of_actions,
+    EVERYWHERE: sets_null, sets_default, default_that_is_taken, cascades, restricts, chain_of_actions,
         kept_rows_block, mentions_are_detached, only_way_in_is_followed,
         levels_below_the_cascade, level_deletes_and_what_refers_blocks,
         restores_what_differs_only, blocked_by_policy, shared_rows_are_reported,
@@ -51,6 +51,18 @@ async fn sets_default(kind: Kind) {
         .ask("SELECT title FROM posts WHERE user_id = 9 ORDER BY id")
         .await;
     assert_eq!(ids, "a b");
+}
+
+/// It is the reset's failure, and not a user's who exists already.
+async fn default_that_is_taken(kind: Kind) {
+    let sql = posts("ON DELETE SET DEFAULT").replace("DEFAULT 9", "DEFAULT 9 UNIQUE");
+    let sql = sql.replace("(2, 1, 'b')", "(2, 9, 'b')");
+    let world = World::make(kind, &sql, POLICY).await;
+    let failure = world.fails(world.user("ann@test.com")).await;
+    let Failure::Target(resetd::target::Error::Violation { step, .. }) = &failure else {
+        panic!("{failure:?}");
+    };
+    assert_eq!(step, "detach posts");
 }
 
 async fn cascades(kind: Kind) {

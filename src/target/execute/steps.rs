@@ -109,14 +109,8 @@ impl Execution<'_> {
         let Some(statement) = statement else {
             return Ok(0);
         };
-        match self.transaction.run(title, &statement).await {
-            // Not that of a user who is being created.
-            Err(Error::Duplicate) => Err(Error::Violation {
-                step: title.to_owned(),
-                detail: "a unique value would be there twice".to_owned(),
-            }),
-            result => result,
-        }
+        let done = self.transaction.run(title, &statement).await;
+        done.map_err(|error| unique(title, error))
     }
 
     /// Updates rows of a table and verifies that all of them changed, where a
@@ -246,14 +240,15 @@ impl Execution<'_> {
     ) -> Result<Vec<u64>, Error> {
         if cyclic && statements.len() > 1 && self.transaction.dialect.deletes_together() {
             let statement = self.renderer().together(&statements);
-            let rows = self.transaction.query(title, &statement).await?;
+            let answer = self.transaction.query(title, &statement).await;
+            let rows = answer.map_err(|error| unique(title, error))?;
             let row = rows.first().cloned().unwrap_or_default();
             let counts = (0..statements.len()).map(|index| field(&row, index).parse().unwrap_or(0));
             return Ok(counts.collect());
         }
         let mut counts = Vec::new();
         for statement in statements {
-            counts.push(self.transaction.run(title, &statement).await?);
+            counts.push(self.change(title, Some(statement)).await?);
         }
         Ok(counts)
     }
@@ -341,5 +336,17 @@ impl Execution<'_> {
             restored: 0,
             detached: 0,
         })
+    }
+}
+
+/// A unique value that would be there twice is not that of a user who is being
+/// created: the database writes defaults to keys as well.
+fn unique(step: &str, error: Error) -> Error {
+    match error {
+        Error::Duplicate => Error::Violation {
+            step: step.to_owned(),
+            detail: "a unique value would be there twice".to_owned(),
+        },
+        other => other,
     }
 }

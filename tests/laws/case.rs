@@ -56,7 +56,7 @@ pub struct Table {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum OnDelete {
     NoAction,
     Restrict,
     Cascade,
@@ -71,7 +71,7 @@ pub struct Key {
     pub parent: usize,
     /// (child column, parent column).
     pub pairs: Vec<(usize, usize)>,
-    pub action: Action,
+    pub action: OnDelete,
     pub declared: bool,
     /// Written without the parent's columns, or in other letter case.
     pub spelling: Spelling,

@@ -17,6 +17,9 @@ use crate::{
 /// or, for tables that have none, of their values.
 pub type Snapshot = BTreeMap<String, Vec<Vec<Cell>>>;
 
+/// How often a table (child, parent) has references that lead nowhere.
+pub type Dangling = BTreeMap<(String, String), usize>;
+
 pub struct Database(SqliteConnection);
 
 impl Database {
@@ -66,10 +69,9 @@ impl Database {
         self.0.close().await.unwrap();
     }
 
-    /// What SQLite itself finds wrong with the foreign keys: child table,
-    /// parent table, and how often.
-    pub async fn dangling(&mut self) -> BTreeMap<(String, String), usize> {
-        let mut found = BTreeMap::new();
+    /// What SQLite itself finds wrong with the foreign keys.
+    pub async fn dangling(&mut self) -> Dangling {
+        let mut found = Dangling::new();
         for row in self
             .rows("SELECT \"table\", \"parent\" FROM pragma_foreign_key_check")
             .await

@@ -1,7 +1,7 @@
 //! Random rows for a schema, consistent but for what is meant to dangle.
 
 use crate::{
-    case::{Action, Affinity, Case, Cell, Column, Key, Kind, Row},
+    case::{Affinity, Case, Cell, Column, Key, Kind, OnDelete, Row},
     script::DOMAIN,
     source::Source,
 };
@@ -53,7 +53,9 @@ fn own_value(column: &Column, number: usize) -> Cell {
         Kind::Integer | Kind::Decimal => Cell::Integer(number),
         Kind::Uuid => Cell::Text(format!("{number:08x}-0000-4000-8000-00000000000a")),
         // Whether words or digits is the column's own, by its name.
-        Kind::Text | Kind::Varchar if column.name.len() % 2 == 0 => Cell::Text(number.to_string()),
+        Kind::Text | Kind::Varchar if column.name.len().is_multiple_of(2) => {
+            Cell::Text(number.to_string())
+        }
         Kind::Text | Kind::Varchar | Kind::Bare => Cell::Text(format!("k{number}")),
     }
 }
@@ -161,7 +163,14 @@ impl Filler<'_> {
             }
             return;
         }
-        let parent = fitting[self.source.below(fitting.len())];
+        // The first rows get more than their share, so that some user has
+        // much to lose.
+        let some = self.source.below(fitting.len());
+        let parent = if self.source.chance(45) {
+            fitting[0]
+        } else {
+            fitting[some]
+        };
         for (from, to) in missing {
             let value = self.drafts[parent].cells[to].clone().unwrap();
             let value = self.spelled(&key, (from, to), value);
@@ -174,9 +183,11 @@ impl Filler<'_> {
         let child = &self.drafts[draft];
         (0..self.drafts.len())
             .filter(|&parent| {
+                let itself = parent == draft;
                 let parent = &self.drafts[parent];
                 parent.table == key.parent
                     && parent.alive
+                    && !(itself && self.clashes(key))
                     && key.pairs.iter().all(|&(from, to)| {
                         let column = &self.case.tables[key.parent].columns[to];
                         let own = &self.case.tables[key.child].columns[from];
@@ -191,6 +202,15 @@ impl Filler<'_> {
                     })
             })
             .collect()
+    }
+
+    /// True when a reference's values are of another type than its parent's:
+    /// a row that refers to itself that way is one that SQLite never changes.
+    fn clashes(&self, key: &Key) -> bool {
+        let (child, parent) = (self.case.child(key), self.case.parent(key));
+        key.pairs.iter().any(|&(from, to)| {
+            child.columns[from].kind.affinity() != parent.columns[to].kind.affinity()
+        })
     }
 
     /// A value as a child may write it: in other letter case, or as a number
@@ -318,7 +338,7 @@ fn add_defaults(source: &mut Source, case: &mut Case) {
         .keys
         .clone()
         .iter()
-        .filter(|key| key.action == Action::SetDefault)
+        .filter(|key| key.action == OnDelete::SetDefault)
     {
         let parents: Vec<&Row> = case
             .rows
@@ -347,7 +367,8 @@ fn choose_root(source: &mut Source, mut case: Case) -> Option<Case> {
     if users.is_empty() {
         return None;
     }
-    let root = *source.pick(&users);
+    let some = *source.pick(&users);
+    let root = if source.chance(70) { users[0] } else { some };
     let email = &root.cells[case.email];
     let by_email = *email != Cell::Null && source.chance(30);
     let is_test = matches!(email, Cell::Text(email) if email.ends_with(&format!("@{DOMAIN}")));

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    case::{Action, Case, Column, Key, Kind, Rules, Spelling, Table},
+    case::{Case, Column, Key, Kind, OnDelete, Rules, Spelling, Table},
     source::Source,
 };
 use resetd::operation::Level;
@@ -325,7 +325,7 @@ impl Builder<'_> {
                 let pairs = self.reference_columns(child, parent, &target, index == optional);
                 self.add_key(child, parent, pairs);
                 if let Some(key) = self.keys.last_mut().filter(|key| restrict && key.declared) {
-                    key.action = Action::Restrict;
+                    key.action = OnDelete::Restrict;
                 }
             }
         }
@@ -414,13 +414,13 @@ impl Builder<'_> {
 
     fn add_key(&mut self, child: usize, parent: usize, pairs: Vec<(usize, usize)>) {
         let actions = [
-            Action::NoAction,
-            Action::Restrict,
-            Action::Cascade,
-            Action::SetNull,
-            Action::SetDefault,
-            Action::NoAction,
-            Action::NoAction,
+            OnDelete::NoAction,
+            OnDelete::Restrict,
+            OnDelete::Cascade,
+            OnDelete::SetNull,
+            OnDelete::SetDefault,
+            OnDelete::NoAction,
+            OnDelete::NoAction,
         ];
         let computed =
             |&(from, _): &(usize, usize)| self.tables[child].columns[from].generated.is_some();
@@ -450,7 +450,7 @@ impl Builder<'_> {
             child,
             parent,
             pairs,
-            action: if declared { action } else { Action::NoAction },
+            action: if declared { action } else { OnDelete::NoAction },
             declared,
             spelling,
             deferred: self.source.chance(10),
@@ -461,7 +461,8 @@ impl Builder<'_> {
     /// names.
     fn user_key(&mut self) -> (usize, bool) {
         let table = &self.tables[self.users];
-        let own = table.uniques.first().map(|unique| unique[0]);
+        let mut own = table.uniques.iter().map(|unique| unique[0]);
+        let own = own.find(|&column| table.columns[column].kind != Kind::Bare);
         match own {
             Some(column) if self.source.chance(50) => (column, true),
             _ => (table.primary[0], self.source.chance(10)),

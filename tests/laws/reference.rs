@@ -1,252 +1,14 @@
-//! What a reset has to do, worked out by following single rows: the rules of
-//! `design/policy.md` once more, with nothing taken from the planner.
+//! What a reset has to do, worked out by following single rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use resetd::operation::Level;
 
-use crate::case::{Action, Case, Cell, Key, LevelRules, Reset, Row, Treatment};
-
-/// What happens to a row whose parent goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    Delete,
-    Detach,
-    RestoreDefault,
-    Block,
-}
-
-/// What is wrong with the rules of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// A table has several optional ways in and no owner.
-    Ambiguous { table: usize, ways: Vec<usize> },
-    /// A reference is to be detached that cannot be NULL.
-    NotDetachable { name: String },
-    /// The users are kept.
-    KeepsUsers,
-    /// A level names a kept table, the users, or one that no reference ties
-    /// to the users.
-    Level { table: usize },
-}
-
-/// The fate of every key whose parent table the users reach.
-pub type Fates = BTreeMap<usize, Fate>;
-
-/// What a fate rests on: the first two rules hold at every level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Decision {
-    fate: Fate,
-    holds_everywhere: bool,
-}
-
-/// The tables that the users reach, and what happens along each key.
-pub struct Graph {
-    pub fates: Fates,
-    pub reached: BTreeSet<usize>,
-    at_every_level: BTreeSet<usize>,
-    ambiguous: Vec<Problem>,
-}
-
-/// The columns of a key that can be set to NULL without touching another.
-pub fn clearable(case: &Case, id: usize) -> Vec<usize> {
-    let key = &case.keys[id];
-    let table = case.child(key);
-    let others = |column: usize| {
-        let same_table = case
-            .keys
-            .iter()
-            .enumerate()
-            .filter(|(o, other)| *o != id && other.child == key.child);
-        same_table
-            .into_iter()
-            .any(|(_, other)| other.pairs.iter().any(|pair| pair.0 == column))
-    };
-    let columns = key.pairs.iter().map(|pair| pair.0);
-    columns
-        .filter(|&c| {
-            let column = &table.columns[c];
-            let free = key.pairs.len() == 1 || !others(c);
-            column.nullable && column.generated.is_none() && !table.primary.contains(&c) && free
-        })
-        .collect()
-}
-
-/// What the policy says of a key; a later name has the last word.
-fn treatment(case: &Case, key: &Key) -> Option<Treatment> {
-    let named = case.rules.treatments.iter().filter(|(name, _)| {
-        key.pairs
-            .iter()
-            .any(|pair| case.place(key.child, pair.0) == **name)
-    });
-    named.last().map(|(_, treatment)| *treatment)
-}
-
-/// The first three rules; nothing where the fourth is asked.
-fn decide(case: &Case, id: usize) -> Option<Decision> {
-    let key = &case.keys[id];
-    let said = treatment(case, key);
-    let is = |fate, holds_everywhere| {
-        Some(Decision {
-            fate,
-            holds_everywhere,
-        })
-    };
-    let optional = !clearable(case, id).is_empty();
-    match (said, key.action) {
-        (Some(Treatment::Detach), _) => is(Fate::Detach, true),
-        _ if case.rules.keep.contains(&key.child) => is(Fate::Block, true),
-        (Some(Treatment::Delete), _) => is(Fate::Delete, true),
-        (Some(Treatment::Block), _) => is(Fate::Block, true),
-        (None, Action::Cascade) => is(Fate::Delete, true),
-        (None, Action::SetNull) if optional => is(Fate::Detach, true),
-        (None, Action::SetNull) => is(Fate::Delete, true),
-        (None, Action::SetDefault) => is(Fate::RestoreDefault, true),
-        (None, Action::NoAction | Action::Restrict) if optional => None,
-        (None, Action::NoAction | Action::Restrict) => is(Fate::Delete, false),
-    }
-}
-
-/// Finds owners. Tables that lead into one another are looked at together,
-/// those that lead to them before; inside, owners first, then only ways in.
-pub fn graph(case: &Case) -> Graph {
-    let decided: Vec<Option<Decision>> = (0..case.keys.len()).map(|id| decide(case, id)).collect();
-    let leads = |id: usize| decided[id].is_none_or(|decision| decision.fate == Fate::Delete);
-    let ahead = reachability(case, &leads);
-    let mut strata: Vec<Vec<usize>> = Vec::new();
-    for table in (0..case.tables.len()).filter(|&table| ahead[case.users][table]) {
-        let together =
-            |stratum: &&mut Vec<usize>| ahead[table][stratum[0]] && ahead[stratum[0]][table];
-        match strata.iter_mut().find(together) {
-            Some(stratum) => stratum.push(table),
-            None => strata.push(vec![table]),
-        }
-    }
-    strata.sort_by_key(|stratum| ahead.iter().filter(|row| row[stratum[0]]).count());
-    let mut reached = BTreeSet::from([case.users]);
-    let mut only_ways = BTreeSet::new();
-    let mut ambiguous = Vec::new();
-    let ways = |table: usize, reached: &BTreeSet<usize>, owning: bool| -> Vec<usize> {
-        (0..case.keys.len())
-            .filter(|&id| case.keys[id].child == table && reached.contains(&case.keys[id].parent))
-            .filter(|&id| leads(id) && decided[id].is_some() == owning)
-            .collect()
-    };
-    for stratum in strata {
-        loop {
-            let outside = |reached: &BTreeSet<usize>| -> Vec<usize> {
-                stratum
-                    .iter()
-                    .copied()
-                    .filter(|table| !reached.contains(table))
-                    .collect()
-            };
-            let waiting = outside(&reached);
-            let owned = waiting
-                .iter()
-                .find(|&&table| !ways(table, &reached, true).is_empty());
-            if let Some(&table) = owned {
-                reached.insert(table);
-                continue;
-            }
-            let entries: Vec<(usize, Vec<usize>)> = waiting
-                .iter()
-                .map(|&table| (table, ways(table, &reached, false)))
-                .filter(|(_, ways)| !ways.is_empty())
-                .collect();
-            if entries.is_empty() {
-                break;
-            }
-            for (table, ways) in entries {
-                reached.insert(table);
-                match ways.len() {
-                    1 => _ = only_ways.insert(ways[0]),
-                    _ => ambiguous.push(Problem::Ambiguous { table, ways }),
-                }
-            }
-        }
-    }
-    let mut fates = Fates::new();
-    let mut at_every_level = BTreeSet::new();
-    for id in (0..case.keys.len()).filter(|&id| reached.contains(&case.keys[id].parent)) {
-        let by_the_fourth = if only_ways.contains(&id) {
-            Fate::Delete
-        } else {
-            Fate::Detach
-        };
-        fates.insert(
-            id,
-            decided[id].map_or(by_the_fourth, |decision| decision.fate),
-        );
-        if decided[id].is_some_and(|decision| decision.holds_everywhere) {
-            at_every_level.insert(id);
-        }
-    }
-    Graph {
-        fates,
-        reached,
-        at_every_level,
-        ambiguous,
-    }
-}
-
-/// Which table leads to which, over any number of keys; each to itself.
-fn reachability(case: &Case, leads: &dyn Fn(usize) -> bool) -> Vec<Vec<bool>> {
-    let count = case.tables.len();
-    let mut ahead = vec![vec![false; count]; count];
-    for (table, row) in ahead.iter_mut().enumerate() {
-        row[table] = true;
-    }
-    for (_, key) in case.keys.iter().enumerate().filter(|(id, _)| leads(*id)) {
-        ahead[key.parent][key.child] = true;
-    }
-    for middle in 0..count {
-        for from in 0..count {
-            for to in 0..count {
-                ahead[from][to] |= ahead[from][middle] && ahead[middle][to];
-            }
-        }
-    }
-    ahead
-}
-
-/// What is wrong with the rules, as a policy's reader has to find it.
-pub fn problems(case: &Case) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if case.rules.keep.contains(&case.users) {
-        problems.push(Problem::KeepsUsers);
-    }
-    for (name, treatment) in &case.rules.treatments {
-        for (id, key) in case.keys.iter().enumerate() {
-            let named = key
-                .pairs
-                .iter()
-                .any(|pair| case.place(key.child, pair.0) == *name);
-            if named && *treatment == Treatment::Detach && clearable(case, id).is_empty() {
-                problems.push(Problem::NotDetachable { name: name.clone() });
-            }
-        }
-    }
-    let graph = graph(case);
-    if !graph.ambiguous.is_empty() {
-        problems.extend(graph.ambiguous);
-        return problems;
-    }
-    for rules in [&case.rules.user_data, &case.rules.user_sessions] {
-        let deleted: BTreeSet<usize> = rules.delete.iter().copied().collect();
-        let restored: BTreeSet<usize> = rules.restore.iter().map(|(table, ..)| *table).collect();
-        if deleted.contains(&case.users) {
-            problems.push(Problem::Level { table: case.users });
-        }
-        let others = deleted.iter().filter(|&&table| table != case.users);
-        for &table in others.chain(&restored) {
-            if case.rules.keep.contains(&table) || !graph.reached.contains(&table) {
-                problems.push(Problem::Level { table });
-            }
-        }
-    }
-    problems
-}
+use crate::{
+    case::{Case, Cell, Key, LevelRules, Reset, Row},
+    fates::{Fate, Graph, at_level, clearable},
+    quirks::troubled,
+};
 
 /// What a reset comes to.
 #[derive(Debug)]
@@ -305,8 +67,8 @@ fn follow(
     found
 }
 
-/// The rows that belong to the user at the case's level.
-fn scope(case: &Case, graph: &Graph) -> BTreeSet<String> {
+/// The rows that belong to the user, at whatever level.
+pub fn scope(case: &Case, graph: &Graph) -> BTreeSet<String> {
     let root = case
         .rows
         .iter()
@@ -351,25 +113,16 @@ pub fn outcome(case: &Case, graph: &Graph) -> Outcome {
     let restored = restore(case, &rules, &mut done);
     detach(case, graph, &restored, &fate, &mut done);
     let (detached, left) = states(case, &restored, &done);
-    if let Some(broken) = broken(case, &restored, &detached, &left) {
-        return Outcome::Broken(broken);
+    let mut cells = done.detached.values().flat_map(|columns| columns.values());
+    let ambivalent = cells.any(|values| values.iter().any(|value| *value != values[0]));
+    match broken(case, &restored, &detached, &left) {
+        Some(broken) if !ambivalent => return Outcome::Broken(broken),
+        broken => done.may_fail = broken.or_else(|| troubled(case, &done, &left)),
     }
-    done.may_fail = troubled(case, &done, &left);
+    if ambivalent {
+        done.may_fail = Some("a column has to be NULL and its default".to_owned());
+    }
     Outcome::Done(done)
-}
-
-/// Below the cascade a row goes with its parent when the level lists its
-/// table or the policy or the database says so itself; users never go.
-pub fn at_level(case: &Case, graph: &Graph, id: usize) -> Fate {
-    let rules = case.level_rules();
-    let child = case.keys[id].child;
-    let within = case.level == Level::UserCascade
-        || (child != case.users
-            && (rules.delete.contains(&child) || graph.at_every_level.contains(&id)));
-    match graph.fates[&id] {
-        Fate::Delete if !within => Fate::Block,
-        fate => fate,
-    }
 }
 
 /// True when a row refers by a key to one of the rows of these tags.
@@ -562,57 +315,4 @@ fn broken(case: &Case, restored: &[Row], detached: &[Row], left: &[Row]) -> Opti
         }
     }
     None
-}
-
-/// SQLite sets a reference of a row that goes to NULL or to its default while
-/// its parent goes first, even if the row itself goes in the same breath. In
-/// a cycle, or inside one table, that can be impossible. A row that comes to
-/// refer to itself by a value of another type it refuses as well.
-fn troubled(case: &Case, done: &Done, left: &[Row]) -> Option<String> {
-    for row in left
-        .iter()
-        .filter(|row| done.detached.contains_key(case.tag(row)))
-    {
-        let other = |key: &Key| {
-            key.pairs
-                .iter()
-                .any(|&(from, to)| row.cells[from] != row.cells[to])
-        };
-        if case
-            .keys
-            .iter()
-            .any(|key| case.refers(key, row, row) && other(key))
-        {
-            return Some(format!(
-                "{} refers to itself in another type",
-                case.tag(row)
-            ));
-        }
-    }
-    let goes: Vec<&Row> = case
-        .rows
-        .iter()
-        .filter(|row| done.deleted.contains(case.tag(row)))
-        .collect();
-    for key in case.keys.iter().filter(|key| key.declared) {
-        let acts = [Action::SetNull, Action::SetDefault].contains(&key.action);
-        if acts && in_a_cycle(case, key) {
-            for child in &goes {
-                let other = |parent: &&&Row| case.tag(parent) != case.tag(child);
-                if goes
-                    .iter()
-                    .filter(other)
-                    .any(|parent| case.refers(key, child, parent))
-                {
-                    return Some(format!("{} acts inside a cycle", case.describe(key)));
-                }
-            }
-        }
-    }
-    None
-}
-
-/// True when a key's parent table refers back to its child, over any keys.
-fn in_a_cycle(case: &Case, key: &Key) -> bool {
-    reachability(case, &|_| true)[key.child][key.parent]
 }

@@ -4,16 +4,19 @@ use resetd::operation::Level;
 
 use crate::{
     case::{Case, Cell, LevelRules, Reset, Treatment},
-    reference::{Problem, problems},
+    fates::{Problem, clearable, problems},
     source::Source,
 };
 
 /// How often a policy is mended before the case is given up.
 const MENDINGS: usize = 12;
 
+/// Cases whose rules have problems, and which.
+pub type Refused = Vec<(Case, Vec<Problem>)>;
+
 /// The case with rules, and the problem cases on the way to them, each with
 /// what is wrong; nothing when the rules could not be mended.
-pub fn choose(source: &mut Source, mut case: Case) -> Option<(Case, Vec<(Case, Vec<Problem>)>)> {
+pub fn choose(source: &mut Source, mut case: Case) -> Option<(Case, Refused)> {
     case.level = *source.pick(&[
         Level::UserCascade,
         Level::UserSessions,
@@ -55,6 +58,9 @@ fn add_rules(source: &mut Source, case: &mut Case) {
     }
     case.rules.user_data = level(source, case, 30);
     case.rules.user_sessions = level(source, case, 80);
+    if source.chance(35) {
+        add_meeting(source, case);
+    }
     if source.chance(15) {
         let users: Vec<_> = case
             .rows
@@ -70,6 +76,34 @@ fn add_rules(source: &mut Source, case: &mut Case) {
         case.rules
             .protect
             .extend(Some(user.cells[column].text()).filter(|name| !name.is_empty()));
+    }
+}
+
+/// Lets the sessions' level restore a table and delete one that it mentions,
+/// so that one row can lose a reference and be restored.
+fn add_meeting(source: &mut Source, case: &mut Case) {
+    let mentions: Vec<(usize, usize)> = (0..case.keys.len())
+        .filter(|&id| !clearable(case, id).is_empty())
+        .map(|id| (case.keys[id].child, case.keys[id].parent))
+        .filter(|&(_, parent)| parent != case.users)
+        .collect();
+    if mentions.is_empty() {
+        return;
+    }
+    let (child, parent) = *source.pick(&mentions);
+    let points = case.tables[child].columns.len() - 4;
+    let rules = &mut case.rules.user_sessions;
+    if !rules.delete.contains(&parent) {
+        rules.delete.push(parent);
+    }
+    if rules
+        .restore
+        .iter()
+        .all(|item| (item.0, item.1) != (child, points))
+    {
+        rules
+            .restore
+            .push((child, points, Reset::Cell(Cell::Integer(7))));
     }
 }
 

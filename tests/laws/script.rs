@@ -2,7 +2,7 @@
 
 use toml::{Table as Toml, Value};
 
-use crate::case::{Action, Case, Cell, Key, LevelRules, Reset, Row, Spelling, Table, Treatment};
+use crate::case::{Case, Cell, Key, LevelRules, OnDelete, Reset, Row, Spelling, Table, Treatment};
 
 /// The domain of the test users.
 pub const DOMAIN: &str = "test.com";
@@ -104,11 +104,11 @@ fn key_sql(case: &Case, key: &Key) -> String {
         ),
     };
     let action = match key.action {
-        Action::NoAction => "",
-        Action::Restrict => " ON DELETE RESTRICT",
-        Action::Cascade => " ON DELETE CASCADE",
-        Action::SetNull => " ON DELETE SET NULL",
-        Action::SetDefault => " ON DELETE SET DEFAULT",
+        OnDelete::NoAction => "",
+        OnDelete::Restrict => " ON DELETE RESTRICT",
+        OnDelete::Cascade => " ON DELETE CASCADE",
+        OnDelete::SetNull => " ON DELETE SET NULL",
+        OnDelete::SetDefault => " ON DELETE SET DEFAULT",
     };
     let deferred = if key.deferred {
         " DEFERRABLE INITIALLY DEFERRED"

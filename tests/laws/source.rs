@@ -3,7 +3,7 @@
 //! sequence smaller.
 
 use proptest::{
-    prelude::Rng as _,
+    prelude::Rng,
     test_runner::{RngAlgorithm, TestRng},
 };
 
@@ -49,10 +49,7 @@ impl Source {
     pub fn below(&mut self, count: usize) -> usize {
         let count = u32::try_from(count.max(1)).unwrap();
         if self.next == self.record.len() {
-            let choice = self
-                .generator
-                .as_mut()
-                .map_or(0, |generator| generator.next_u32());
+            let choice = self.generator.as_mut().map_or(0, Rng::next_u32);
             self.record.push(choice % count);
         }
         let choice = self.record[self.next] % count;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use resetd::operation::Level;
 
 use crate::{
-    case::{Action, Affinity, Case, Cell, Key, Kind, Reset, Spelling, Treatment},
-    reference::{Done, Outcome, clearable},
+    case::{Affinity, Case, Cell, Column, Key, Kind, OnDelete, Reset, Spelling, Treatment},
+    fates::clearable,
+    reference::{Done, Outcome},
 };
 
 /// How often each feature occurred, once per case at most.
@@ -106,126 +107,117 @@ impl Tally {
     }
 
     fn keys(&mut self, case: &Case) {
-        let any = |test: &dyn Fn(&Key) -> bool| case.keys.iter().any(test);
-        let optional = |key: &Key| {
-            let table = case.child(key);
-            key.pairs
-                .iter()
-                .any(|pair| table.columns[pair.0].nullable && !table.primary.contains(&pair.0))
-        };
-        let own = |key: &Key| key.child == key.parent;
-        self.note("self-reference, optional", any(&|k| own(k) && optional(k)));
-        self.note("self-reference, required", any(&|k| own(k) && !optional(k)));
+        self.actions(case);
+        self.shapes(case);
+        self.types(case);
+        self.cycles(case);
+    }
+
+    fn actions(&mut self, case: &Case) {
+        let declared: Vec<&Key> = case.keys.iter().filter(|key| key.declared).collect();
         let actions = [
-            (Action::NoAction, "NO ACTION", "self-reference NO ACTION"),
-            (Action::Restrict, "RESTRICT", "self-reference RESTRICT"),
-            (Action::Cascade, "CASCADE", "self-reference CASCADE"),
-            (Action::SetNull, "SET NULL", "self-reference SET NULL"),
+            (OnDelete::NoAction, "NO ACTION", "self-reference NO ACTION"),
+            (OnDelete::Restrict, "RESTRICT", "self-reference RESTRICT"),
+            (OnDelete::Cascade, "CASCADE", "self-reference CASCADE"),
+            (OnDelete::SetNull, "SET NULL", "self-reference SET NULL"),
             (
-                Action::SetDefault,
+                OnDelete::SetDefault,
                 "SET DEFAULT",
                 "self-reference SET DEFAULT",
             ),
         ];
         for (action, name, of_itself) in actions {
-            self.note(name, any(&|k| k.declared && k.action == action));
-            self.note(
-                of_itself,
-                any(&|k| k.declared && k.action == action && own(k)),
-            );
+            let mut keys = declared.iter().filter(|key| key.action == action);
+            self.note(name, keys.clone().next().is_some());
+            self.note(of_itself, keys.any(|key| key.child == key.parent));
         }
-        self.note("composite foreign key", any(&|k| k.pairs.len() > 1));
-        let shares = |key: &Key| {
-            key.pairs.len() > 1
-                && case.keys.iter().any(|other| {
-                    !std::ptr::eq(key, other)
-                        && other.child == key.child
-                        && other
-                            .pairs
-                            .iter()
-                            .any(|o| key.pairs.iter().any(|k| k.0 == o.0))
-                })
-        };
-        self.note("composite foreign key with a shared column", any(&shares));
-        let half = |key: &Key| {
-            let nullable = |pair: &(usize, usize)| case.child(key).columns[pair.0].nullable;
-            key.pairs.iter().any(nullable) && !key.pairs.iter().all(nullable)
-        };
-        self.note("composite foreign key, partly nullable", any(&half));
-        self.note("relation of the policy", any(&|k| !k.declared));
-        self.note("deferred foreign key", any(&|k| k.deferred && k.declared));
+        let any = |test: &dyn Fn(&Key) -> bool| declared.iter().any(|key| test(key));
+        self.note("deferred foreign key", any(&|key| key.deferred));
+        let spelled = |spelling| move |key: &Key| key.spelling == spelling;
         self.note(
             "parent's columns left out",
-            any(&|k| k.spelling == Spelling::Implicit && k.declared),
+            any(&spelled(Spelling::Implicit)),
+        );
+        self.note("names in other case", any(&spelled(Spelling::OtherCase)));
+    }
+
+    fn shapes(&mut self, case: &Case) {
+        let any = |test: &dyn Fn(&Key) -> bool| case.keys.iter().any(test);
+        let nullable = |key: &Key, pair: &(usize, usize)| {
+            let table = case.child(key);
+            table.columns[pair.0].nullable && !table.primary.contains(&pair.0)
+        };
+        let optional = |key: &Key| key.pairs.iter().any(|pair| nullable(key, pair));
+        let required = |key: &Key| key.pairs.iter().any(|pair| !nullable(key, pair));
+        let own = |key: &Key| key.child == key.parent;
+        let composite = |key: &Key| key.pairs.len() > 1;
+        self.note(
+            "self-reference, optional",
+            any(&|key| own(key) && optional(key)),
         );
         self.note(
-            "names in other case",
-            any(&|k| k.spelling == Spelling::OtherCase && k.declared),
+            "self-reference, required",
+            any(&|key| own(key) && !optional(key)),
         );
+        self.note("composite foreign key", any(&composite));
+        self.note(
+            "composite foreign key, partly nullable",
+            any(&|key| composite(key) && optional(key) && required(key)),
+        );
+        let shares = |key: &Key| {
+            case.keys.iter().any(|other| {
+                !std::ptr::eq(key, other)
+                    && other.child == key.child
+                    && other
+                        .pairs
+                        .iter()
+                        .any(|o| key.pairs.iter().any(|k| k.0 == o.0))
+            })
+        };
+        self.note(
+            "composite foreign key with a shared column",
+            any(&|key| composite(key) && shares(key)),
+        );
+        self.note("relation of the policy", any(&|key| !key.declared));
         let twice = |key: &Key| {
-            case.keys
-                .iter()
-                .filter(|o| (o.child, o.parent) == (key.child, key.parent))
-                .count()
-                > 1
+            let same = |other: &&Key| (other.child, other.parent) == (key.child, key.parent);
+            case.keys.iter().filter(same).count() > 1
         };
         self.note("several references to one parent", any(&twice));
-        let affinity = |key: &Key, pair: &(usize, usize)| {
-            let from = case.child(key).columns[pair.0].kind.affinity();
-            (from, case.parent(key).columns[pair.1].kind.affinity())
-        };
-        let clash = |one: Affinity, other: Affinity| {
-            move |key: &Key| {
-                key.pairs
-                    .iter()
-                    .any(|pair| affinity(key, pair) == (one, other))
-            }
-        };
-        self.note(
-            "number column to text key",
-            any(&clash(Affinity::Number, Affinity::Text)),
-        );
-        self.note(
-            "text column to number key",
-            any(&clash(Affinity::Text, Affinity::Number)),
-        );
-        self.note(
-            "bare column to typed key",
-            any(&|k| {
-                k.pairs.iter().any(|p| {
-                    affinity(k, p).0 == Affinity::Nothing && affinity(k, p).1 != Affinity::Nothing
-                })
-            }),
-        );
-        let collations = |key: &Key, pair: &(usize, usize)| {
-            (
-                case.child(key).columns[pair.0].nocase,
-                case.parent(key).columns[pair.1].nocase,
-            )
-        };
-        self.note(
-            "NOCASE child only",
-            any(&|k| k.pairs.iter().any(|p| collations(k, p) == (true, false))),
-        );
-        self.note(
-            "NOCASE parent",
-            any(&|k| k.pairs.iter().any(|p| collations(k, p).1)),
-        );
-        let computed = |key: &Key| {
-            key.pairs
-                .iter()
-                .any(|pair| case.child(key).columns[pair.0].generated.is_some())
-        };
-        self.note("generated column in a foreign key", any(&computed));
         let beside = |key: &Key| {
-            !case.parent(key).primary.is_empty()
-                && key
-                    .pairs
-                    .iter()
-                    .any(|pair| !case.parent(key).primary.contains(&pair.1))
+            let primary = &case.parent(key).primary;
+            !primary.is_empty() && key.pairs.iter().any(|pair| !primary.contains(&pair.1))
         };
         self.note("reference to a unique column", any(&beside));
-        self.cycles(case);
+    }
+
+    fn types(&mut self, case: &Case) {
+        let any = |test: &dyn Fn(&Column, &Column) -> bool| {
+            case.keys.iter().any(|key| {
+                let (child, parent) = (case.child(key), case.parent(key));
+                let mut pairs = key.pairs.iter();
+                pairs.any(|&(from, to)| test(&child.columns[from], &parent.columns[to]))
+            })
+        };
+        let clash = |one: Affinity, other: Affinity| {
+            move |from: &Column, to: &Column| {
+                (from.kind.affinity(), to.kind.affinity()) == (one, other)
+            }
+        };
+        let (number, text, bare) = (Affinity::Number, Affinity::Text, Affinity::Nothing);
+        self.note("number column to text key", any(&clash(number, text)));
+        self.note("text column to number key", any(&clash(text, number)));
+        self.note("bare column to number key", any(&clash(bare, number)));
+        self.note("bare column to text key", any(&clash(bare, text)));
+        self.note(
+            "NOCASE child only",
+            any(&|from, to| from.nocase && !to.nocase),
+        );
+        self.note("NOCASE parent", any(&|_, to| to.nocase));
+        self.note(
+            "generated column in a foreign key",
+            any(&|from, _| from.generated.is_some()),
+        );
     }
 
     fn cycles(&mut self, case: &Case) {
@@ -235,7 +227,7 @@ impl Tally {
         self.note("cycle", all);
         self.note("cycle of required keys", strict);
         self.note("cycle with an optional key", all && !strict);
-        let restricting = |id: usize| required(id) && case.keys[id].action == Action::Restrict;
+        let restricting = |id: usize| required(id) && case.keys[id].action == OnDelete::Restrict;
         self.note(
             "cycle of required RESTRICT keys",
             cyclic(case, &restricting),

@@ -1,9 +1,6 @@
 //! The laws themselves: one case, reset in every way, and what has to hold.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use resetd::{
     guard::Reason,
@@ -12,10 +9,12 @@ use resetd::{
 };
 
 use crate::{
+    aftermath::Aftermath,
     bench::{Bench, NO_LIMIT, is_untouchable, root},
-    case::{Case, Cell, Reset, Row},
+    case::{Case, Reset},
     database::{Snapshot, expected},
-    reference::{self, Done, Graph, Outcome, Problem},
+    fates::{self, Graph, Problem},
+    reference::{self, Done, Outcome},
     script::quote,
     source::Source,
     tally::Tally,
@@ -28,16 +27,20 @@ pub struct Broken {
     pub message: String,
 }
 
-type Held = Result<(), Broken>;
+/// How the tally calls a reset that SQLite refused although it was right.
+pub const EXCUSED: &str = "the database cannot do it";
 
-fn broken<T>(law: &'static str, message: impl Into<String>) -> Result<T, Broken> {
+/// What a check comes to.
+pub type Held = Result<(), Broken>;
+
+pub fn broken<T>(law: &'static str, message: impl Into<String>) -> Result<T, Broken> {
     Err(Broken {
         law,
         message: message.into(),
     })
 }
 
-fn holds(condition: bool, law: &'static str, message: impl FnOnce() -> String) -> Held {
+pub fn holds(condition: bool, law: &'static str, message: impl FnOnce() -> String) -> Held {
     if condition {
         Ok(())
     } else {
@@ -67,7 +70,7 @@ pub async fn check(
     for (case, problems) in refused {
         problems_are_told(&bench, case, problems, folder).await?;
     }
-    let graph = reference::graph(case);
+    let graph = fates::graph(case);
     plans_are_equal(&bench, case, &graph).await?;
     let outcome = reference::outcome(case, &graph);
     tally.outcome(case, &outcome);
@@ -148,7 +151,7 @@ async fn plans_are_equal(bench: &Bench, case: &Case, graph: &Graph) -> Held {
     let fates = graph
         .fates
         .keys()
-        .map(|&id| (id, reference::at_level(case, graph, id)));
+        .map(|&id| (id, fates::at_level(case, graph, id)));
     let mut ruled: Vec<(String, String)> = fates
         .map(|(id, fate)| (case.describe(&case.keys[id]), format!("{fate:?}")))
         .collect();
@@ -201,16 +204,17 @@ impl Trial<'_> {
         })
     }
 
-    /// The users that would go and must not.
+    /// A user who belongs to the scope, as the root or because a reference
+    /// leads there, and must not.
     fn untouchable(&self) -> Option<String> {
         let case = self.case;
         if is_untouchable(case, root(case)) {
             return Some(case.root.clone());
         }
-        let goes = reference::deleted(case, self.graph);
+        let scope = reference::scope(case, self.graph);
         let users = case.rows.iter().filter(|row| row.table == case.users);
         users
-            .filter(|row| goes.contains(case.tag(row)))
+            .filter(|row| scope.contains(case.tag(row)))
             .find(|row| is_untouchable(case, row))
             .map(|row| case.tag(row).to_owned())
     }
@@ -258,6 +262,10 @@ impl Trial<'_> {
             // SQLite's count of what is missing can be wrong then.
             return Ok(());
         }
+        let dry = self.reset(Mode::DryRun).await;
+        holds(is_violation(&dry), law, || {
+            format!("{why}, but a dry run says {dry:?}")
+        })?;
         let result = self.reset(Mode::Execute).await;
         if !is_violation(&result) {
             let after = self.bench.database.snapshot().await;
@@ -272,7 +280,7 @@ impl Trial<'_> {
         let dry = self.reset(Mode::DryRun).await;
         self.nothing_changed(law).await?;
         if let (Some(_), true) = (&done.may_fail, is_violation(&dry)) {
-            self.tally.add("the database cannot do it");
+            self.tally.add(EXCUSED);
             return Ok(());
         }
         let dry = match dry {
@@ -281,141 +289,25 @@ impl Trial<'_> {
         };
         self.failures_change_nothing(done).await?;
         self.the_budget_holds(&dry).await?;
+        let dangling = self.bench.database.dangling().await;
         let real = match self.reset(Mode::Execute).await {
             Ok(changes) => changes,
-            Err(error) if done.may_fail.is_some() => {
-                self.tally.add("the database cannot do it");
-                let law = "what the database refuses changes nothing";
-                return self.nothing_changed(law).await.map_err(|b| Broken {
-                    message: format!("{error}: {}", b.message),
-                    ..b
-                });
-            }
-            Err(error) => return broken("what the rules allow is done", format!("{error:?}")),
+            Err(error) => return broken(law, format!("dry {dry:?}\nreal {error:?}")),
         };
         holds(dry == real, law, || format!("dry {dry:?}\nreal {real:?}"))?;
         let after = self.bench.database.snapshot().await;
-        self.rows_are_right(done, &after).await?;
-        self.counts_are_right(done, &after, &real)?;
+        let aftermath = Aftermath {
+            case: self.case,
+            graph: self.graph,
+            done,
+            before: self.before,
+            after: &after,
+        };
+        aftermath.rows_are_right()?;
+        aftermath.nothing_dangles(&dangling, &self.bench.database.dangling().await)?;
+        aftermath.changes_are_right(&real)?;
+        self.tally.changes(self.case, done);
         self.a_second_run_finds_nothing(&after).await
-    }
-
-    async fn rows_are_right(&mut self, done: &Done, after: &Snapshot) -> Held {
-        let case = self.case;
-        let law = "kept tables never change";
-        for &table in &case.rules.keep {
-            let name = &case.tables[table].name;
-            let detached = |tag: &str| done.detached.contains_key(tag);
-            let (was, is) = (
-                untouched(&self.before[name], &detached),
-                untouched(&after[name], &detached),
-            );
-            holds(was == is, law, || format!("{name}: {was:?} became {is:?}"))?;
-        }
-        let law = "all rows of the scope go, and no other's";
-        let left = tags(case, after);
-        let gone: BTreeSet<String> = tags(case, self.before).difference(&left).cloned().collect();
-        holds(gone == done.deleted, law, || {
-            let (more, fewer): (Vec<_>, Vec<_>) = (
-                gone.difference(&done.deleted).collect(),
-                done.deleted.difference(&gone).collect(),
-            );
-            format!("gone beyond the scope: {more:?}; still there: {fewer:?}")
-        })?;
-        let law = "a row that stays changes only where it is detached or restored";
-        for row in case.rows.iter().filter(|row| left.contains(case.tag(row))) {
-            let name = &case.tables[row.table].name;
-            let is = after[name]
-                .iter()
-                .find(|cells| cells.last() == row.cells.last())
-                .unwrap();
-            changes_are_allowed(case, row, is, done).or_else(|message| broken(law, message))?;
-        }
-        let law = "no reference is left that leads nowhere";
-        let dangling = self.bench.database.dangling().await;
-        let rows = remaining(case, after);
-        let same = case.dangling || dangling.is_empty();
-        holds(same, law, || format!("{dangling:?}"))?;
-        let law = "nothing that is left refers to what went";
-        for (id, key) in case
-            .keys
-            .iter()
-            .enumerate()
-            .filter(|(id, _)| self.graph.fates.contains_key(id))
-        {
-            for went in case
-                .rows
-                .iter()
-                .filter(|row| done.deleted.contains(case.tag(row)))
-            {
-                let refers = rows.iter().find(|row| case.refers(key, row, went));
-                holds(refers.is_none(), law, || {
-                    let fate = self.graph.fates[&id];
-                    format!("{} ({fate:?}): {refers:?} to {went:?}", case.describe(key))
-                })?;
-            }
-        }
-        let law = "one run leaves one proof";
-        let proofs = after["resetd_commit"].len() - self.before["resetd_commit"].len();
-        holds(proofs == 1, law, || format!("{proofs} proofs"))
-    }
-
-    fn counts_are_right(&mut self, done: &Done, after: &Snapshot, changes: &Changes) -> Held {
-        let case = self.case;
-        let law = "the counts are what really happened, each row once";
-        let mut counted: BTreeMap<String, [u64; 3]> = BTreeMap::new();
-        for row in &case.rows {
-            let (name, tag) = (&case.tables[row.table].name, case.tag(row));
-            let place = match after[name]
-                .iter()
-                .find(|cells| cells.last() == row.cells.last())
-            {
-                None => 0,
-                Some(_) if done.restored.contains_key(tag) => 1,
-                Some(_) if done.detached.contains_key(tag) => 2,
-                Some(_) => continue,
-            };
-            counted.entry(name.clone()).or_default()[place] += 1;
-        }
-        let told: BTreeMap<String, [u64; 3]> = changes
-            .tables
-            .iter()
-            .map(|table| {
-                (
-                    table.table.clone(),
-                    [table.deleted, table.restored, table.detached],
-                )
-            })
-            .collect();
-        holds(
-            told == counted && told.len() == changes.tables.len(),
-            law,
-            || format!("told {told:?}, counted {counted:?} (deleted, restored, detached)"),
-        )?;
-        let law = "shared rows are counted";
-        let told: BTreeMap<String, u64> = changes
-            .shared
-            .iter()
-            .map(|shared| (shared.table.clone(), shared.rows))
-            .collect();
-        let counted: BTreeMap<String, u64> = done
-            .shared
-            .iter()
-            .map(|(&table, &rows)| (case.tables[table].name.clone(), rows))
-            .collect();
-        holds(told == counted, law, || {
-            format!("told {told:?}, counted {counted:?}")
-        })?;
-        self.tally.changes(case, done);
-        let law = "every user in scope is named";
-        let users = |row: &&Row| row.table == case.users && done.deleted.contains(case.tag(row));
-        let gone = case.rows.iter().filter(users).count().max(1);
-        holds(changes.user_count == gone as u64, law, || {
-            format!(
-                "{gone} users, but told {}: {:?}",
-                changes.user_count, changes.users
-            )
-        })
     }
 
     async fn a_second_run_finds_nothing(&mut self, after: &Snapshot) -> Held {
@@ -520,70 +412,6 @@ impl Trial<'_> {
 
 fn is_violation(result: &Result<Changes, Error>) -> bool {
     matches!(result, Err(Error::Violation { .. }))
-}
-
-/// The rows that nobody detached.
-fn untouched<'a>(rows: &'a [Vec<Cell>], detached: &dyn Fn(&str) -> bool) -> Vec<&'a Vec<Cell>> {
-    rows.iter()
-        .filter(|cells| !detached(&cells.last().unwrap().text()))
-        .collect()
-}
-
-fn tags(case: &Case, snapshot: &Snapshot) -> BTreeSet<String> {
-    let tables = case.tables.iter().map(|table| &snapshot[&table.name]);
-    tables
-        .flatten()
-        .map(|cells| cells.last().unwrap().text())
-        .collect()
-}
-
-/// A snapshot's rows of the case's tables.
-fn remaining(case: &Case, snapshot: &Snapshot) -> Vec<Row> {
-    let tables = case.tables.iter().enumerate();
-    tables
-        .flat_map(|(table, declared)| {
-            snapshot[&declared.name].iter().map(move |cells| Row {
-                table,
-                cells: cells.clone(),
-            })
-        })
-        .collect()
-}
-
-fn changes_are_allowed(case: &Case, was: &Row, is: &[Cell], done: &Done) -> Result<(), String> {
-    let tag = case.tag(was);
-    let columns = &case.tables[was.table].columns;
-    let computed = |id: usize| columns[id].generated.map_or(id, |(base, _)| base);
-    for id in 0..columns.len() {
-        let place = || format!("{} of {tag}", case.place(was.table, id));
-        let detached = done
-            .detached
-            .get(tag)
-            .and_then(|cells| cells.get(&computed(id)));
-        let restored = done
-            .restored
-            .get(tag)
-            .and_then(|cells| cells.get(&computed(id)));
-        let store = |cell: &Cell| columns[id].store(cell);
-        let right = match (detached, restored) {
-            (Some(values), _) => values.contains(&is[id]),
-            (None, Some(Reset::Now)) => is[id].text().starts_with("20"),
-            (None, Some(Reset::Boolean(truth))) => {
-                is[id] == store(&Cell::Integer(i64::from(*truth)))
-            }
-            (None, Some(Reset::Cell(cell))) => is[id] == store(cell),
-            (None, None) => is[id] == was.cells[id],
-        };
-        if !right {
-            return Err(format!(
-                "{}: {:?} became {:?}; detached {detached:?}, restored {restored:?}",
-                place(),
-                was.cells[id],
-                is[id],
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// What differs between two snapshots.

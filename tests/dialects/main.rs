@@ -26,6 +26,7 @@ mod partitions;
 mod server;
 mod shapes;
 mod values;
+mod wire;
 mod world;
 
 use std::{
@@ -94,6 +95,7 @@ fn every_database_passes_every_case() {
         partitions::CASES,
         shapes::CASES,
         values::CASES,
+        wire::CASES,
     ]
     .concat();
     let only = std::env::var("DIALECTS_ONLY").unwrap_or_default();
@@ -120,7 +122,7 @@ fn every_database_passes_every_case() {
     if only.is_empty() {
         assert_eq!(
             (sqlite, postgres),
-            (71, 112),
+            (71, 116),
             "cases went missing, or came: count again"
         );
     }

@@ -25,7 +25,7 @@ cases! {
 const SQLITE: &str = include_str!("../../deploy/systems/mestore/schema.sqlite.sql");
 const SEED: &str = include_str!("../../deploy/systems/mestore/seed.sqlite.sql");
 const POSTGRES: &str = include_str!("../../deploy/systems/mestore/schema.postgres.sql");
-const POLICY: &str = include_str!("../../deploy/systems/mestore/policy.toml");
+pub const POLICY: &str = include_str!("../../deploy/systems/mestore/policy.toml");
 
 /// The seed on both databases: on PostgreSQL row by row as SQLite has it, as
 /// literals that take the type of their column.

@@ -67,17 +67,14 @@ fn follow(
     found
 }
 
-/// The rows that belong to the user, at whatever level.
+/// The rows that belong to the user. Where accounts stay, other users and
+/// what is theirs are none of them.
 pub fn scope(case: &Case, graph: &Graph) -> BTreeSet<String> {
-    let root = case
-        .rows
-        .iter()
-        .find(|row| case.tag(row) == case.root)
-        .unwrap();
-    // Where accounts stay, a user owns no other user.
-    let leads = |id: usize| case.level == Level::UserCascade || case.keys[id].child != case.users;
+    let mut rows = case.rows.iter();
+    let root = rows.find(|row| case.tag(row) == case.root).unwrap();
     follow(case, graph, vec![root], &|id| {
-        graph.fates[&id] == Fate::Delete && leads(id)
+        let to_a_user = case.keys[id].child == case.users;
+        graph.fates[&id] == Fate::Delete && (case.level == Level::UserCascade || !to_a_user)
     })
 }
 

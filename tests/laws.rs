@@ -54,7 +54,7 @@ mod tally;
 mod trial;
 
 /// How many cases the ordinary run has.
-const CASES: u64 = 1_000;
+const CASES: u64 = 600;
 
 /// How many cases run at the same time.
 const THREADS: u64 = 2;

@@ -36,10 +36,10 @@
 //! floor 7: rpc cli config telemetry           # doors
 //! floor 6: engine client                      # the conductor; the other end of the wire
 //! floor 5: error                              # every way an operation fails
-//! floor 3: target journal                     # databases
+//! floor 3: target journal effects             # databases; what belonged to the rows elsewhere
 //! floor 2: guard dialect
 //! floor 1: plan access                        # decisions
-//! floor 0: schema policy operation address proto
+//! floor 0: schema policy operation effect address proto
 //!
 //! only target journal: sqlx:: AssertSqlSafe
 //! only effects/redis: redis::
@@ -48,7 +48,7 @@
 //! only rpc client cli server: crate::proto
 //! only config main bin: std::env
 //! only engine access: SystemTime::now Timestamp::now Zoned::now
-//! only engine server effects main: tokio::spawn
+//! only engine server effects journal main: tokio::spawn
 //! only main bin cli admin demo: println! print! eprintln! eprint!
 //! ```
 //!
@@ -69,6 +69,8 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod dialect;
+pub mod effect;
+pub mod effects;
 pub mod engine;
 pub mod error;
 pub mod guard;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// What a caller wants done to a target.
@@ -75,7 +75,7 @@ pub struct FullReset {
 }
 
 /// How much an operation took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
     /// This level of each user in scope.
@@ -97,7 +97,7 @@ pub enum UserSelector {
 }
 
 /// How much of a user a reset takes; each level includes those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Columns of the profile are restored.
@@ -109,7 +109,7 @@ pub enum Level {
 }
 
 /// Whether what an operation does is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Everything is done and then rolled back.
@@ -146,11 +146,11 @@ pub struct Statistics {
 }
 
 /// The id of an operation in the journal; sorts by time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OperationId(Uuid);
 
 /// What happened to the rows of one table; a row is counted once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableCounts {
     /// The table.
     pub table: String,
@@ -163,7 +163,7 @@ pub struct TableCounts {
 }
 
 /// A user in scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The key, as text.
     pub id: String,
@@ -172,7 +172,7 @@ pub struct User {
 }
 
 /// Deleted rows that rows outside the scope have a share in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedRows {
     /// The table of the deleted rows.
     pub table: String,
@@ -181,7 +181,7 @@ pub struct SharedRows {
 }
 
 /// What an operation changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// Per table, in plan order; tables without a change are left out.
     pub tables: Vec<TableCounts>,
@@ -193,6 +193,22 @@ pub struct Changes {
     pub user_count: u64,
     /// What the caller should know.
     pub warnings: Vec<String>,
+    /// What went outside the database, or in a dry run would go.
+    #[serde(default)]
+    pub effects: EffectCounts,
+}
+
+/// How much was removed outside the database, or in a dry run would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectCounts {
+    /// Redis keys.
+    pub redis_keys: u64,
+    /// Files, those in directories included.
+    pub files: u64,
+    /// Directories that were named; those inside them do not count.
+    pub directories: u64,
+    /// Effects that have not been applied yet.
+    pub pending: u64,
 }
 
 /// How far a running operation is.
@@ -270,6 +286,15 @@ impl Changes {
             .iter()
             .map(|t| t.deleted + t.restored + t.detached)
             .sum()
+    }
+}
+
+impl std::ops::AddAssign for EffectCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.redis_keys += other.redis_keys;
+        self.files += other.files;
+        self.directories += other.directories;
+        self.pending += other.pending;
     }
 }
 

@@ -302,10 +302,12 @@ impl Dialect for Postgres {
                 result text NOT NULL)"
                 .to_owned(),
             "CREATE TABLE IF NOT EXISTS resetd.effect (
-                id text PRIMARY KEY, operation_id text NOT NULL, kind text NOT NULL,
-                selector text NOT NULL, state text NOT NULL,
-                attempts integer NOT NULL DEFAULT 0, lease_until text,
-                created_at text NOT NULL)"
+                id text PRIMARY KEY, operation_id text NOT NULL, root_id text,
+                subjects text NOT NULL, effects text NOT NULL,
+                state text NOT NULL CHECK (state IN ('pending', 'attention', 'done')),
+                attempts integer NOT NULL DEFAULT 0, next_attempt_ms bigint NOT NULL DEFAULT 0,
+                leased_by text, leased_until_ms bigint, created_at text NOT NULL,
+                done_at text, counts text, last_error text)"
                 .to_owned(),
         ]
     }

@@ -263,10 +263,12 @@ impl Dialect for Sqlite {
                 result TEXT NOT NULL)"
                 .to_owned(),
             "CREATE TABLE IF NOT EXISTS main.resetd_effect (
-                id TEXT PRIMARY KEY NOT NULL, operation_id TEXT NOT NULL,
-                kind TEXT NOT NULL, selector TEXT NOT NULL, state TEXT NOT NULL,
-                attempts INTEGER NOT NULL DEFAULT 0, lease_until TEXT,
-                created_at TEXT NOT NULL)"
+                id TEXT PRIMARY KEY NOT NULL, operation_id TEXT NOT NULL, root_id TEXT,
+                subjects TEXT NOT NULL, effects TEXT NOT NULL,
+                state TEXT NOT NULL CHECK (state IN ('pending', 'attention', 'done')),
+                attempts INTEGER NOT NULL DEFAULT 0, next_attempt_ms INTEGER NOT NULL DEFAULT 0,
+                leased_by TEXT, leased_until_ms INTEGER, created_at TEXT NOT NULL,
+                done_at TEXT, counts TEXT, last_error TEXT)"
                 .to_owned(),
         ]
     }

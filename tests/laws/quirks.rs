@@ -17,6 +17,7 @@ pub fn troubled(case: &Case, done: &Done, left: &[Row]) -> Option<String> {
     miscounts(case)
         .or_else(|| clings(case, done, left))
         .or_else(|| misleads(case, &goes))
+        .or_else(|| converts(case, &goes))
         .or_else(|| answers(case, &goes))
 }
 
@@ -72,6 +73,28 @@ fn misleads(case: &Case, goes: &[&Row]) -> Option<String> {
         }
     }
     None
+}
+
+/// As a parent goes, it looks for children by an index, and converts the
+/// parent's key to the type of the indexed column for the other searches too.
+fn converts(case: &Case, goes: &[&Row]) -> Option<String> {
+    let declared = || case.keys.iter().filter(|key| key.declared);
+    let is_searched = |key: &Key| {
+        let (table, parent) = (case.child(key), case.parent(key));
+        let mut indexes = table.indexes.iter().cloned().chain(table.candidates());
+        let kind = |from: usize| table.columns[from].kind.affinity();
+        indexes.any(|index| {
+            let mut pairs = key.pairs.iter().filter(|pair| index.contains(&pair.0));
+            pairs.any(|&(from, to)| kind(from) != parent.columns[to].kind.affinity())
+        })
+    };
+    let key = declared().find(|key| {
+        let mut others = declared().filter(|other| other.parent == key.parent);
+        is_searched(key)
+            && others.any(|other| in_a_cycle(case, other))
+            && goes.iter().any(|row| row.table == key.parent)
+    })?;
+    Some(format!("it converts what {} refers to", case.describe(key)))
 }
 
 /// It sets a reference of a row that goes to NULL or to its default while its

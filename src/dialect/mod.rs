@@ -112,6 +112,14 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The value of a column as text.
     fn text(&self, column: &Column, sql: &str) -> String;
 
+    /// A value of one of our own tables as text.
+    fn as_text(&self, sql: &str) -> String {
+        format!("CAST({sql} AS TEXT)")
+    }
+
+    /// The moment by the database's clock, in milliseconds since 1970.
+    fn now_ms(&self) -> &'static str;
+
     /// A referring column and the column that it refers to, written so that
     /// comparing them means what the foreign key means.
     fn reference(&self, tie: &Tie<'_>, child: &str, parent: &str) -> (String, String);

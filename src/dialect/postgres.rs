@@ -245,6 +245,10 @@ impl Dialect for Postgres {
         )
     }
 
+    fn now_ms(&self) -> &'static str {
+        "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    }
+
     fn for_update(&self) -> &'static str {
         " FOR UPDATE"
     }

@@ -209,6 +209,10 @@ impl Dialect for Sqlite {
     }
 
     /// The whole database is locked by `begin`.
+    fn now_ms(&self) -> &'static str {
+        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    }
+
     fn for_update(&self) -> &'static str {
         ""
     }

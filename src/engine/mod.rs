@@ -383,8 +383,9 @@ impl Engine {
             if guard::precheck(served.target.setting(), now()).is_err() {
                 continue;
             }
-            match served.target.was_committed(operation).await {
-                Ok(committed) => {
+            match served.target.decide(operation, now()).await {
+                Ok(fate) => {
+                    let committed = fate != target::Fate::Aborted;
                     tracing::warn!(%operation, committed, "operation of an earlier server ended");
                     let outcome = Outcome::Recovered { committed };
                     let took = Duration::ZERO;

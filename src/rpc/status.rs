@@ -186,6 +186,15 @@ fn at_target(error: &target::Error) -> Told {
         E::Unavailable(_) => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry(),
         E::Busy => Told::new(Code::Aborted, ErrorReason::LockTimeout).retry(),
         E::Conflict(_) => Told::new(Code::Aborted, ErrorReason::Deadlock).retry(),
+        E::Overtaken => Told::new(Code::Aborted, ErrorReason::OperationAborted).retry(),
+        E::EffectsPending(email) => precondition(ErrorReason::ResetEffectsPending)
+            .retry()
+            .resource(
+                "user",
+                email,
+                "effects of an earlier reset are still to be applied",
+            )
+            .with("email", email),
         E::Full { step } => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable)
             .retry()
             .with("step", step),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    Deadline, Error, Target, armed, execute::recheck, fault::CREATING, field,
+    Deadline, Error, Target, armed, execute::recheck, fault::CREATING, field, pending,
     transaction::Transaction,
 };
 use crate::{
-    dialect::Statement,
+    dialect::{Hold, Statement},
     guard::Cleared,
     operation::{Mode, OperationId},
     plan::Model,
@@ -35,7 +36,7 @@ pub struct Creation {
 }
 
 /// A created user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewUser {
     /// The key, as text.
     pub id: String,
@@ -84,6 +85,7 @@ async fn create(
     let model = cleared.subject();
     recheck(transaction, cleared, model.schema().fingerprint()).await?;
     let dialect = transaction.dialect;
+    transaction.hold(Hold::Shared).await?;
     let users = model.users();
     let table = model.schema().table(users.table);
     let name = |id: ColumnId| dialect.quote(&table.column(id).name);
@@ -157,12 +159,13 @@ async fn create(
             told
         },
     };
-    let proof = armed::commit_proof(
-        dialect,
-        creation.operation,
-        creation.started,
-        serde_json::json!({ "user": user.id }).to_string(),
-    );
-    transaction.run("writing the proof", &proof).await?;
+    // Only now: the insert has waited for a reset of the same e-mail, and sees
+    // what that one has left to be done.
+    if pending::awaited(transaction, &[&user.email, &user.id]).await? {
+        return Err(Error::EffectsPending(user.email));
+    }
+    let result = serde_json::to_string(&user);
+    let result = result.map_err(|error| Error::Unexpected(error.to_string()))?;
+    armed::prove(transaction, creation.operation, creation.started, result).await?;
     Ok(user)
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{Deadline, Error, Target, connection::Session, field, transaction::Transaction};
 use crate::{
-    dialect::{Dialect, Hold, Row, Statement},
+    dialect::{Dialect, Row, Statement},
     guard::{Marker, Seen},
     operation::OperationId,
 };
@@ -50,34 +50,60 @@ impl Target {
     }
 }
 
+/// What became of an operation that nobody saw the end of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It was committed, with this result.
+    Committed(String),
+    /// It was not, and cannot be any more.
+    Aborted,
+}
+
+/// The result of an operation that was kept from its commit.
+const ABORTED: &str = "\"aborted\"";
+
 impl Target {
-    /// Whether an operation was committed: whether its proof is there. Waits
-    /// for operations that are still under way.
+    /// Decides what became of an operation, once and for all: its proof is
+    /// looked for by writing it. Where it is there already, the operation was
+    /// committed. Where it is not, it stays, as aborted, and whoever might
+    /// still be at work on the operation can commit it no more.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached, or is still busy.
-    pub async fn was_committed(&self, operation: OperationId) -> Result<bool, Error> {
+    /// When the database cannot be reached, or the operation's own
+    /// transaction is still open after [`LOCK_TIMEOUT`](super::LOCK_TIMEOUT).
+    pub async fn decide(&self, operation: OperationId, now: Timestamp) -> Result<Fate, Error> {
         let mut transaction = self.begin(Deadline::default()).await?;
-        let found = proof(&mut transaction, operation).await;
-        transaction.rollback().await;
-        found
+        let fence = commit_proof(transaction.dialect, operation, now, ABORTED.to_owned());
+        match transaction.run(FENCING, &fence).await {
+            Ok(_) => {
+                transaction.commit().await?;
+                return Ok(Fate::Aborted);
+            }
+            Err(error) => {
+                transaction.rollback().await;
+                if !matches!(error, Error::Violation { .. } | Error::Duplicate) {
+                    return Err(error);
+                }
+            }
+        }
+        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let dialect = self.dialect.as_ref();
+        let sql = format!(
+            "SELECT result FROM {} WHERE operation_id = {}",
+            dialect.own_table("commit"),
+            dialect.parameter(1, None)
+        );
+        let question = Statement::new(sql, vec![operation.to_string()]);
+        Ok(match session.text(&question).await? {
+            result if result == ABORTED => Fate::Aborted,
+            result => Fate::Committed(result),
+        })
     }
 }
 
-async fn proof(transaction: &mut Transaction<'_>, operation: OperationId) -> Result<bool, Error> {
-    let (dialect, step) = (transaction.dialect, "looking for a proof");
-    if let Some(lock) = dialect.lock(Hold::Exclusive) {
-        transaction.run(step, &Statement::plain(lock)).await?;
-    }
-    let sql = format!(
-        "SELECT operation_id FROM {} WHERE operation_id = {}",
-        dialect.own_table("commit"),
-        dialect.parameter(1, None)
-    );
-    let question = Statement::new(sql, vec![operation.to_string()]);
-    Ok(!transaction.query(step, &question).await?.is_empty())
-}
+/// What is being done when the proof of an operation is written in its place.
+const FENCING: &str = "looking for a proof";
 
 async fn write(
     transaction: &mut Transaction<'_>,
@@ -172,6 +198,22 @@ fn marker(row: &Row) -> Result<Marker, Error> {
         expires_at: moment(6)?,
         protected: field(row, 7) != "0",
     })
+}
+
+/// Writes the proof of an operation's commit.
+pub(super) async fn prove(
+    transaction: &mut Transaction<'_>,
+    operation: OperationId,
+    now: Timestamp,
+    result: String,
+) -> Result<(), Error> {
+    let proof = commit_proof(transaction.dialect, operation, now, result);
+    match transaction.run("writing the proof", &proof).await {
+        Ok(_) => Ok(()),
+        // Another server took this one for dead and has decided.
+        Err(Error::Violation { .. } | Error::Duplicate) => Err(Error::Overtaken),
+        Err(error) => Err(error),
+    }
 }
 
 /// The statement that proves an operation's commit: it is there if and only

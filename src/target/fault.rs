@@ -62,6 +62,16 @@ pub enum Error {
     /// Other transactions were in the way, each time it was tried.
     #[error("other transactions were in the way {0} times: try again")]
     Conflict(u32),
+    /// Another server has ended the operation meanwhile.
+    #[error(
+        "another server took this one for dead and has ended the operation; nothing was changed"
+    )]
+    Overtaken,
+    /// Effects of an earlier reset of this user are still to be applied.
+    #[error(
+        "effects of an earlier reset of {0} are still to be applied: try again, or see GetStatus for what keeps them"
+    )]
+    EffectsPending(String),
     /// The database has no room left.
     #[error("the database has no room left for {step}")]
     Full {

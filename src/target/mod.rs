@@ -9,14 +9,16 @@ mod armed;
 mod connection;
 mod execute;
 mod fault;
+mod pending;
 mod size;
 mod transaction;
 
 pub use account::{Creation, NewUser};
-pub use armed::{Arming, commit_proof};
+pub use armed::{Arming, Fate, commit_proof};
 pub use connection::Credentials;
 pub use execute::{Executed, Request, Start};
 pub use fault::{Error, Fault};
+pub use pending::{Backlog, Claimed, Settled, Whose};
 pub use size::{Sizes, TableSize, UserCount};
 
 use std::{

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Deadline, Error, LOCK_TIMEOUT, Target, connection::Session, fault::Fault};
-use crate::dialect::{Class, Dialect, Row, Statement};
+use crate::dialect::{Class, Dialect, Hold, Row, Statement};
 
 /// An open transaction. Dropped before its end, by a panic or by a runtime
 /// that stops, it takes its connection with it: no other operation ever runs
@@ -72,6 +72,19 @@ impl Transaction<'_> {
         self.in_time(step)?;
         let answer = self.session.query(statement).await;
         answer.map_err(|fault| fault.during(step))
+    }
+
+    /// Locks the target: together with others for one user or one session,
+    /// alone for whatever is wider.
+    pub(super) async fn hold(&mut self, hold: Hold) -> Result<(), Error> {
+        match self.dialect.lock(hold) {
+            Some(lock) => {
+                let lock = Statement::plain(lock);
+                self.run("waiting for the target", &lock).await?;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     /// The one number that a query answers.

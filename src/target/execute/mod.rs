@@ -210,13 +210,7 @@ impl Execution<'_> {
             | Start::Marked { session: None, .. }
             | Start::Everything { .. } => Hold::Exclusive,
         };
-        if let Some(lock) = self.transaction.dialect.lock(hold) {
-            let lock = Statement::plain(lock);
-            self.transaction
-                .run("waiting for the target", &lock)
-                .await?;
-        }
-        Ok(())
+        self.transaction.hold(hold).await
     }
 
     /// Finds the rows that the scope starts from and all that belongs to
@@ -420,13 +414,8 @@ impl Execution<'_> {
     async fn prove(&mut self, changes: &Changes) -> Result<(), Error> {
         let result =
             serde_json::to_string(changes).map_err(|error| Error::Unexpected(error.to_string()))?;
-        let proof = armed::commit_proof(
-            self.transaction.dialect,
-            self.request.operation,
-            self.request.started,
-            result,
-        );
-        self.transaction.run("writing the proof", &proof).await?;
+        let (operation, started) = (self.request.operation, self.request.started);
+        armed::prove(&mut self.transaction, operation, started, result).await?;
         for id in std::mem::take(&mut self.made) {
             let statement = self.renderer().discard(id);
             self.transaction.run("cleaning up", &statement).await?;

@@ -56,6 +56,7 @@ pub(super) async fn create(context: &Context, action: CreateTestUser) -> Result<
         mode,
         started: context.started,
         deadline: context.deadline,
+        brake: context.brake.clone(),
         values,
         secret,
     };

@@ -34,7 +34,7 @@ use crate::{
     journal::{Intent, Journal, Outcome, RefusedCall},
     operation::{Action, Changes, Extent, Mode, OperationId, Progress},
     plan::Edge,
-    target::{self, Deadline, Target},
+    target::{self, Brake, Deadline, Target},
 };
 
 /// The moment, as everything in one server sees it.
@@ -117,6 +117,7 @@ struct Context {
     served: Arc<Served>,
     grant: Grant,
     deadline: Deadline,
+    brake: Brake,
     watcher: Option<Watcher>,
     started: Timestamp,
 }
@@ -274,6 +275,7 @@ impl Engine {
             served,
             grant,
             deadline,
+            brake: Brake::default(),
             watcher,
             started: now(),
         };

@@ -44,6 +44,8 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
         started: context.started,
         deadline: context.deadline,
         start: order.start,
+        expected: None,
+        brake: context.brake.clone(),
     };
     let progress = |progress| context.tell(progress);
     let executed = target.execute(&cleared, &request, &progress).await?;

@@ -186,6 +186,8 @@ fn at_target(error: &target::Error) -> Told {
         E::Unavailable(_) => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry(),
         E::Busy => Told::new(Code::Aborted, ErrorReason::LockTimeout).retry(),
         E::Conflict(_) => Told::new(Code::Aborted, ErrorReason::Deadlock).retry(),
+        E::Cancelled => Told::new(Code::Cancelled, ErrorReason::OperationCancelled),
+        E::Stale => Told::new(Code::Aborted, ErrorReason::PlanStale),
         E::Overtaken => Told::new(Code::Aborted, ErrorReason::OperationAborted).retry(),
         E::EffectsPending(email) => precondition(ErrorReason::ResetEffectsPending)
             .retry()

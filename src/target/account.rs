@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Deadline, Error, Target, armed, execute::recheck, fault::CREATING, field, pending,
+    Brake, Deadline, Error, Target, armed, execute::recheck, fault::CREATING, field, pending,
     transaction::Transaction,
 };
 use crate::{
@@ -29,6 +29,8 @@ pub struct Creation {
     pub started: Timestamp,
     /// When it has to be done.
     pub deadline: Deadline,
+    /// What stops it before its commit.
+    pub brake: Brake,
     /// The columns and their values.
     pub values: BTreeMap<ColumnId, Value>,
     /// Columns that are not told back, such as the password's hash.
@@ -60,7 +62,8 @@ impl Target {
         cleared: &Cleared<std::sync::Arc<Model>>,
         creation: &Creation,
     ) -> Result<NewUser, Error> {
-        let mut transaction = self.begin(creation.deadline).await?;
+        let (deadline, brake) = (creation.deadline, creation.brake.clone());
+        let mut transaction = self.begin_braked(deadline, brake).await?;
         match create(&mut transaction, cleared, creation).await {
             Ok(user) => {
                 match creation.mode {

@@ -1,6 +1,9 @@
 //! Connections: native pools behind one small face.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
@@ -10,7 +13,7 @@ use sqlx::{
 };
 
 use super::{
-    LOCK_TIMEOUT,
+    Brake, LOCK_TIMEOUT,
     fault::{Error, Fault},
 };
 use crate::{
@@ -69,6 +72,27 @@ pub(super) enum Pool {
 pub(super) enum Session {
     Sqlite(PoolConnection<sqlite::Sqlite>),
     Postgres(PoolConnection<postgres::Postgres>),
+}
+
+/// Stops the statement that another connection runs.
+#[derive(Debug)]
+pub(super) struct Interrupter {
+    pool: PgPool,
+    backend: String,
+}
+
+impl Interrupter {
+    /// Stops it; one that has ended by itself is left alone.
+    pub(super) async fn interrupt(&self) {
+        let Ok(connection) = take(&self.pool, LOCK_TIMEOUT).await else {
+            return;
+        };
+        let sql = "SELECT pg_cancel_backend(CAST($1 AS integer))::text";
+        let statement = Statement::new(sql.to_owned(), vec![self.backend.clone()]);
+        if let Err(fault) = Session::Postgres(connection).query(&statement).await {
+            tracing::warn!(error = %fault.source, "a statement could not be interrupted");
+        }
+    }
 }
 
 impl Credentials {
@@ -315,15 +339,38 @@ impl Session {
         }
     }
 
-    /// Stops whatever statement is running once the moment has passed. A
-    /// server does that by itself, by its own time-out.
-    pub(super) async fn stop_at(&mut self, moment: std::time::Instant) -> Result<(), Fault> {
+    /// Stops whatever statement is running once the moment has passed or the
+    /// brake is pulled. A server keeps its own time, and is told of the brake
+    /// by an [`Interrupter`].
+    pub(super) async fn stop_at(
+        &mut self,
+        moment: Option<Instant>,
+        brake: Brake,
+    ) -> Result<(), Fault> {
         if let Self::Sqlite(connection) = self {
             let handle = connection.lock_handle().await;
             let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
-            handle.set_progress_handler(1_000, move || std::time::Instant::now() < moment);
+            handle.set_progress_handler(1_000, move || {
+                let in_time = moment.is_none_or(|moment| Instant::now() < moment);
+                in_time && !brake.is_pulled()
+            });
         }
         Ok(())
+    }
+
+    /// What stops a statement that runs on this connection; nothing where the
+    /// connection sees to that itself.
+    pub(super) async fn interrupter(&mut self, pool: &Pool) -> Result<Option<Interrupter>, Fault> {
+        let Pool::Postgres(pool) = pool else {
+            return Ok(None);
+        };
+        let question = Statement::plain("SELECT pg_backend_pid()::text");
+        let rows = self.query(&question).await?;
+        let backend = rows.first().map(|row| super::field(row, 0).to_owned());
+        Ok(backend.map(|backend| Interrupter {
+            pool: pool.clone(),
+            backend,
+        }))
     }
 
     /// Has everything checked that a commit would check, and then undone;

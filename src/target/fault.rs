@@ -62,6 +62,14 @@ pub enum Error {
     /// Other transactions were in the way, each time it was tried.
     #[error("other transactions were in the way {0} times: try again")]
     Conflict(u32),
+    /// Somebody stopped the operation before its commit.
+    #[error("the operation was cancelled before its commit; nothing was changed")]
+    Cancelled,
+    /// What would be done is not what the dry run showed.
+    #[error(
+        "what the dry run showed is not what would be done now: do it again, and send its plan_token"
+    )]
+    Stale,
     /// Another server has ended the operation meanwhile.
     #[error(
         "another server took this one for dead and has ended the operation; nothing was changed"

@@ -6,6 +6,7 @@
 
 mod account;
 mod armed;
+mod brake;
 mod connection;
 mod execute;
 mod fault;
@@ -15,6 +16,7 @@ mod transaction;
 
 pub use account::{Creation, NewUser};
 pub use armed::{Arming, Fate, commit_proof};
+pub use brake::Brake;
 pub use connection::Credentials;
 pub use execute::{Executed, Request, Start};
 pub use fault::{Error, Fault};

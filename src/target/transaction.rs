@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Deadline, Error, LOCK_TIMEOUT, Target, connection::Session, fault::Fault};
+use super::{
+    Brake, Deadline, Error, LOCK_TIMEOUT, Target,
+    connection::{Interrupter, Session},
+    fault::Fault,
+};
 use crate::dialect::{Class, Dialect, Hold, Row, Statement};
 
 /// An open transaction. Dropped before its end, by a panic or by a runtime
@@ -13,12 +17,23 @@ pub(super) struct Transaction<'a> {
     session: Session,
     pub(super) dialect: &'a dyn Dialect,
     deadline: Deadline,
+    brake: Brake,
+    interrupter: Option<Interrupter>,
     ended: bool,
 }
 
 impl Target {
     /// Begins a transaction that may change the target.
     pub(super) async fn begin(&self, deadline: Deadline) -> Result<Transaction<'_>, Error> {
+        self.begin_braked(deadline, Brake::default()).await
+    }
+
+    /// The same, for an operation that can be stopped from outside.
+    pub(super) async fn begin_braked(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+    ) -> Result<Transaction<'_>, Error> {
         let time = deadline.moment().map(|moment| moment - Instant::now());
         let patience = time.map_or(LOCK_TIMEOUT, |time| time.min(LOCK_TIMEOUT));
         let in_time = |error| match error {
@@ -33,12 +48,13 @@ impl Target {
             session,
             dialect: self.dialect.as_ref(),
             deadline,
+            brake,
+            interrupter: None,
             ended: false,
         };
-        if let Some(moment) = deadline.moment() {
-            let stop = transaction.session.stop_at(moment).await;
-            stop.map_err(|fault| fault.during("the beginning"))?;
-        }
+        let brake = transaction.brake.clone();
+        let stop = transaction.session.stop_at(deadline.moment(), brake).await;
+        stop.map_err(|fault| fault.during("the beginning"))?;
         let begin = self.dialect.begin(patience, time);
         let begun = transaction.session.batch(&begin).await;
         begun.map_err(|fault| in_time(fault.during("the beginning")))?;
@@ -48,6 +64,9 @@ impl Target {
 
 impl Transaction<'_> {
     fn in_time(&self, step: &str) -> Result<(), Error> {
+        if self.brake.is_pulled() {
+            return Err(Error::Cancelled);
+        }
         if self.deadline.is_over() {
             return Err(Error::DeadlineExceeded {
                 phase: step.to_owned(),
@@ -56,11 +75,29 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// A statement that was stopped from outside was stopped by the brake or
+    /// by the deadline.
+    fn fault(&self, fault: Fault, step: &str) -> Error {
+        match fault.class {
+            Class::Interrupted if self.brake.is_pulled() => Error::Cancelled,
+            _ => fault.during(step),
+        }
+    }
+
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn run(&mut self, step: &str, statement: &Statement) -> Result<u64, Error> {
         self.in_time(step)?;
-        let done = self.session.run(statement).await;
-        done.map_err(|fault| fault.during(step))
+        let running = self.session.run(statement);
+        let done = unless_pulled(&self.brake, self.interrupter.as_ref(), running).await;
+        done.map_err(|fault| self.fault(fault, step))
+    }
+
+    /// From here on a long statement is stopped as well, not only what would
+    /// come after it.
+    pub(super) async fn interruptible(&mut self, target: &Target) -> Result<(), Error> {
+        let interrupter = self.session.interrupter(target.pool().await?).await;
+        self.interrupter = interrupter.map_err(|fault| fault.during("the beginning"))?;
+        Ok(())
     }
 
     /// Runs a query whose columns are all text.
@@ -70,8 +107,9 @@ impl Transaction<'_> {
         statement: &Statement,
     ) -> Result<Vec<Row>, Error> {
         self.in_time(step)?;
-        let answer = self.session.query(statement).await;
-        answer.map_err(|fault| fault.during(step))
+        let asking = self.session.query(statement);
+        let answer = unless_pulled(&self.brake, self.interrupter.as_ref(), asking).await;
+        answer.map_err(|fault| self.fault(fault, step))
     }
 
     /// Locks the target: together with others for one user or one session,
@@ -117,7 +155,7 @@ impl Transaction<'_> {
     async fn batch_during(&mut self, step: &str, sql: &str) -> Result<(), Error> {
         self.in_time(step)?;
         let done = self.session.batch(sql).await;
-        done.map_err(|fault| fault.during(step))
+        done.map_err(|fault| self.fault(fault, step))
     }
 
     /// Makes the changes durable.
@@ -128,8 +166,12 @@ impl Transaction<'_> {
     /// when the connection is lost, in which case nobody knows.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
         self.in_time("the commit")?;
-        // From here on the deadline counts no more: a commit that was sent is
-        // waited for.
+        // From here on neither deadline nor brake counts any more: a commit
+        // that was sent is waited for.
+        if !self.brake.commits() {
+            self.rollback().await;
+            return Err(Error::Cancelled);
+        }
         let unbounded = self.session.never_stop().await;
         unbounded.map_err(|fault| fault.during("the commit"))?;
         match self.session.run(&Statement::plain("COMMIT")).await {
@@ -200,6 +242,26 @@ impl Transaction<'_> {
         let undone = self.session.run(&Statement::plain("ROLLBACK")).await;
         if unbounded.is_ok() && undone.is_ok() {
             self.ended = true;
+        }
+    }
+}
+
+/// Waits for a statement, and has it stopped when the brake is pulled. Its end
+/// is waited for either way: the connection is of use only then.
+async fn unless_pulled<T>(
+    brake: &Brake,
+    interrupter: Option<&Interrupter>,
+    statement: impl Future<Output = T>,
+) -> T {
+    let Some(interrupter) = interrupter else {
+        return statement.await;
+    };
+    tokio::pin!(statement);
+    tokio::select! {
+        done = &mut statement => done,
+        () = brake.pulled() => {
+            interrupter.interrupt().await;
+            statement.await
         }
     }
 }

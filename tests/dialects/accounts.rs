@@ -7,7 +7,7 @@ use resetd::{
     guard::{self, Limits},
     operation::{Level, Mode, OperationId, UserSelector},
     policy::Value,
-    target::{Creation, Deadline, Error, NewUser},
+    target::{Brake, Creation, Deadline, Error, NewUser},
 };
 use uuid::Uuid;
 
@@ -41,6 +41,7 @@ async fn create(world: &World, columns: &[(&str, Value)]) -> Result<NewUser, Err
         mode: Mode::Execute,
         started: Timestamp::now(),
         deadline: Deadline::default(),
+        brake: Brake::default(),
         values,
         secret: Vec::new(),
     };

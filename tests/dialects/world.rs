@@ -331,6 +331,8 @@ impl World {
             started: Timestamp::now(),
             deadline: order.deadline,
             start: order.start.clone(),
+            expected: None,
+            brake: target::Brake::default(),
         };
         let executed = self.target.execute(cleared, &request, &|_| {}).await?;
         Ok(executed.into_changes())

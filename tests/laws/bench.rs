@@ -8,7 +8,7 @@ use resetd::{
     operation::{Changes, Mode, OperationId, UserSelector},
     plan::{self, Plan, Scope},
     policy::Policy,
-    target::{Arming, Credentials, Deadline, Error, Request, Start, Target},
+    target::{Arming, Brake, Credentials, Deadline, Error, Request, Start, Target},
 };
 use uuid::Uuid;
 
@@ -134,6 +134,8 @@ impl Bench {
                 rule: self.rule.clone(),
                 allow_missing,
             },
+            expected: None,
+            brake: Brake::default(),
         };
         let executed = self.target.execute(&cleared, &request, &|_| {}).await?;
         Ok(executed.into_changes())

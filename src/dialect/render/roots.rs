@@ -5,7 +5,7 @@ use crate::{
     dialect::Statement,
     plan::{Mark, MarkedTable, SetId},
     policy::{Cleanup, Value},
-    schema::ColumnId,
+    schema::{ColumnId, Locator},
 };
 
 /// What a scope starts from, now that the caller is known.
@@ -138,6 +138,30 @@ impl Renderer<'_> {
             self.is_in(set),
             self.column(table, users.key),
         ))
+    }
+
+    /// The keys of a set's rows, in their order; nothing where rows have no
+    /// key but the place where they are stored.
+    #[must_use]
+    pub fn keys(&self, set: SetId) -> Option<Statement> {
+        let table = self.schema().table(self.plan.set(set).table);
+        let Locator::Columns(keys) = &table.locator else {
+            return None;
+        };
+        let texts: Vec<String> = keys
+            .iter()
+            .map(|&key| {
+                self.dialect
+                    .text(table.column(key), &format!("s.c{}", key.0))
+            })
+            .collect();
+        let order: Vec<String> = (1..=texts.len()).map(|place| place.to_string()).collect();
+        Some(Statement::plain(format!(
+            "SELECT {} FROM {} AS s ORDER BY {}",
+            texts.join(", "),
+            self.dialect.temporary(&Self::set_name(set)),
+            order.join(", "),
+        )))
     }
 
     fn rooted(&self, set: SetId, seed: &Seed<'_>) -> Option<Condition> {

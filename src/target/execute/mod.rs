@@ -6,6 +6,7 @@
 //! proof of the commit is written, and then everything is committed or, in a
 //! dry run, rolled back.
 
+mod digest;
 mod find;
 mod sequences;
 mod steps;
@@ -14,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Deadline, Error, Target, armed, field, transaction::Transaction};
+use super::{Brake, Deadline, Error, Target, armed, field, transaction::Transaction};
 use crate::{
     dialect::{Eligible, Hold, Renderer, Seed, Statement},
     guard::{self, Cleared, UserFacts, UserRule},
@@ -40,8 +41,12 @@ pub struct Request {
     pub started: Timestamp,
     /// When it has to be done.
     pub deadline: Deadline,
+    /// What stops it before its commit.
+    pub brake: Brake,
     /// What it starts from.
     pub start: Start,
+    /// The digest of the dry run that it has to be the same as, if any.
+    pub expected: Option<String>,
 }
 
 /// What an operation starts from, and on whose word.
@@ -74,10 +79,28 @@ pub enum Start {
     },
 }
 
+impl Start {
+    /// How the target is held: together with others for one user or one
+    /// session, alone for whatever is wider.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        match self {
+            Self::User { .. }
+            | Self::Marked {
+                session: Some(_), ..
+            } => Hold::Shared,
+            Self::TestUsers(_) | Self::Marked { session: None, .. } | Self::Everything { .. } => {
+                Hold::Exclusive
+            }
+        }
+    }
+}
+
 /// What an execution changed; only an execution makes one.
 #[derive(Debug, Clone)]
 pub struct Executed {
     changes: Changes,
+    digest: Option<String>,
 }
 
 impl Executed {
@@ -87,7 +110,14 @@ impl Executed {
         &self.changes
     }
 
-    /// The same, for keeping.
+    /// What a later execution is compared with: of a dry run, and of an
+    /// execution that was compared itself.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// The changes, for keeping.
     #[must_use]
     pub fn into_changes(self) -> Changes {
         self.changes
@@ -131,8 +161,13 @@ impl Target {
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Executed, Error> {
+        let (deadline, brake) = (request.deadline, request.brake.clone());
+        let mut transaction = self.begin_braked(deadline, brake).await?;
+        if request.start.hold() == Hold::Exclusive {
+            transaction.interruptible(self).await?;
+        }
         let mut execution = Execution {
-            transaction: self.begin(request.deadline).await?,
+            transaction,
             cleared,
             plan: cleared.subject(),
             request,
@@ -142,7 +177,7 @@ impl Target {
             counts: BTreeMap::new(),
         };
         match execution.work().await {
-            Ok(changes) => {
+            Ok((changes, digest)) => {
                 let transaction = execution.transaction;
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
@@ -151,7 +186,7 @@ impl Target {
                         progress(Progress::Committed);
                     }
                 }
-                Ok(Executed { changes })
+                Ok(Executed { changes, digest })
             }
             Err(error) => {
                 execution.transaction.rollback().await;
@@ -176,13 +211,14 @@ struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    async fn work(&mut self) -> Result<Changes, Error> {
+    async fn work(&mut self) -> Result<(Changes, Option<String>), Error> {
         let fingerprint = self.plan.schema().fingerprint();
         recheck(&mut self.transaction, self.cleared, fingerprint).await?;
-        self.hold().await?;
+        self.transaction.hold(self.request.start.hold()).await?;
         let mut changes = Changes::default();
         if !self.find_roots(&mut changes).await? {
-            return Ok(changes);
+            let digest = self.digest(&changes).await?;
+            return Ok((changes, digest));
         }
         self.check().await?;
         changes.shared = self.shared().await?;
@@ -190,27 +226,13 @@ impl Execution<'_> {
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
         self.transaction.settle().await?;
+        let digest = self.digest(&changes).await?;
         self.prove(&changes).await?;
-        Ok(changes)
+        Ok((changes, digest))
     }
 
     fn renderer(&self) -> Renderer<'_> {
         Renderer::new(self.transaction.dialect, self.plan, &self.sizes)
-    }
-
-    /// Locks the target: together with others for one user or one session,
-    /// alone for whatever is wider.
-    async fn hold(&mut self) -> Result<(), Error> {
-        let hold = match &self.request.start {
-            Start::User { .. }
-            | Start::Marked {
-                session: Some(_), ..
-            } => Hold::Shared,
-            Start::TestUsers(_)
-            | Start::Marked { session: None, .. }
-            | Start::Everything { .. } => Hold::Exclusive,
-        };
-        self.transaction.hold(hold).await
     }
 
     /// Finds the rows that the scope starts from and all that belongs to

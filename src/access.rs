@@ -81,6 +81,14 @@ pub enum Denied {
         /// The target.
         target: String,
     },
+    /// The plan token is somebody else's, or for something else.
+    #[error(
+        "the plan_token is not for this request of {subject}: do the dry run yourself, and send its token"
+    )]
+    Plan {
+        /// The caller.
+        subject: String,
+    },
     /// The token is not for this call.
     #[error("the token of {subject} does not allow {action}")]
     Action {
@@ -104,22 +112,37 @@ pub fn authorize(
     admin_types: &[String],
 ) -> Result<Grant, Denied> {
     let subject = || principal.subject.clone();
-    let listed = |set: &Option<BTreeSet<String>>, name: &str| {
-        set.as_ref().is_none_or(|names| names.contains(name))
-    };
-    if !listed(&principal.targets, target) {
+    let targets = principal.targets.as_ref();
+    if targets.is_some_and(|names| !names.contains(target)) {
         return Err(Denied::Target {
             subject: subject(),
             target: target.to_owned(),
         });
     }
-    if !listed(&principal.allow, action.name()) {
+    allow(principal, &action, admin_types)?;
+    Ok(Grant {
+        principal: principal.clone(),
+        target: target.to_owned(),
+        action,
+    })
+}
+
+/// Whether a caller may do an action on any target at all, for calls that do
+/// not say on which.
+///
+/// # Errors
+///
+/// When the token is not for this RPC, or the role is too low.
+pub fn allow(principal: &Principal, action: &Action, admin_types: &[String]) -> Result<(), Denied> {
+    let subject = || principal.subject.clone();
+    let allowed = principal.allow.as_ref();
+    if allowed.is_some_and(|names| !names.contains(action.name())) {
         return Err(Denied::Action {
             subject: subject(),
             action: action.name(),
         });
     }
-    let (needed, why) = least_role(&action, admin_types);
+    let (needed, why) = least_role(action, admin_types);
     if principal.role < needed {
         return Err(Denied::Role {
             subject: subject(),
@@ -129,17 +152,19 @@ pub fn authorize(
             why,
         });
     }
-    Ok(Grant {
-        principal: principal.clone(),
-        target: target.to_owned(),
-        action,
-    })
+    Ok(())
 }
 
 /// The least role for an action, and what raises it.
 fn least_role(action: &Action, admin_types: &[String]) -> (Role, &'static str) {
     match action {
-        Action::GetStatus | Action::Statistics(_) => (Role::Viewer, ""),
+        Action::GetStatus
+        | Action::Statistics(_)
+        | Action::GetOperation
+        | Action::ListOperations
+        | Action::WatchOperation => (Role::Viewer, ""),
+        Action::CancelOperation { own: true } => (Role::Tester, ""),
+        Action::CancelOperation { own: false } => (Role::Admin, " for the operation of another"),
         Action::ResetUser(action) if action.force => (Role::Admin, " with force"),
         Action::ResetUser(_) => (Role::Tester, ""),
         Action::ResetTestUsers(action) if action.include_admins => {
@@ -151,6 +176,8 @@ fn least_role(action: &Action, admin_types: &[String]) -> (Role, &'static str) {
             None => (Role::Admin, " without a session"),
         },
         Action::FullReset(_) => (Role::Superuser, ""),
+        // It follows a reset whose caller was let.
+        Action::SweepOrphans(_) => (Role::Tester, ""),
         Action::CreateTestUser(action) => match &action.user_type {
             Some(kind) if admin_types.contains(kind) => (Role::Admin, " for an admin's type"),
             _ => (Role::Tester, ""),

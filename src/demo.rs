@@ -15,8 +15,8 @@ use crate::{
     access::Role,
     admin::token,
     config::{
-        Config, MAX_ROWS, MAX_ROWS_BULK, Reflection, TargetConfig, Variables, program_beside,
-        user_name, working_folder,
+        Config, JournalConfig, KEEP_DAYS, MAX_ROWS, MAX_ROWS_BULK, Reflection, TargetConfig,
+        Variables, program_beside, user_name, working_folder,
     },
     engine::now,
     guard::{Limits, NameRules},
@@ -130,7 +130,8 @@ impl Demo {
         }
         let config = Config {
             listen,
-            journal: folder.join("journal.db"),
+            journal: JournalConfig::File(folder.join("journal.db")),
+            keep: SignedDuration::from_hours(24 * i64::from(KEEP_DAYS)),
             reflection: Reflection::Open,
             drain: Duration::from_secs(10),
             targets: vec![TargetConfig {

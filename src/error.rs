@@ -39,9 +39,38 @@ pub enum Error {
     /// It could not be recorded, and so was not done.
     #[error("{0}, so nothing was done")]
     Journal(#[from] journal::Error),
+    /// The request id stands for another request.
+    #[error("request_id {0} was used with another request: make a new one for each request")]
+    RequestReused(uuid::Uuid),
+    /// The request id is older than the journal remembers.
+    #[error("request_id {0} is more than seven days old: make a new one for each request")]
+    RequestTooOld(uuid::Uuid),
+    /// Other operations hold the target.
+    #[error("the target is held by {holders}: try again when it has ended")]
+    InProgress {
+        /// Which, and whose.
+        holders: String,
+    },
+    /// The journal has no such operation on a target that the caller may see.
+    #[error("there is no operation {0}")]
+    OperationNotFound(String),
+    /// The operation has ended, or its commit has begun.
+    #[error("operation {0} cannot be cancelled any more")]
+    NotCancellable(OperationId),
+    /// The operation has failed; this is what its caller was told.
+    #[error("{message}")]
+    Recorded {
+        /// The reason, as its caller saw it.
+        reason: String,
+        /// The same in words.
+        message: String,
+    },
     /// The server is stopping.
     #[error("the server is stopping and takes no new operations")]
     Draining,
+    /// The server is stopping, and has stopped this.
+    #[error("the server is stopping; the operation was rolled back")]
+    Stopped,
     /// The deadline had passed before anything began.
     #[error("the deadline passed during {phase}; nothing was changed")]
     DeadlineExceeded {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// What a caller wants done to a target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
     /// Reset one user.
@@ -18,16 +18,29 @@ pub enum Action {
     Cleanup(Cleanup),
     /// Reset everything.
     FullReset(FullReset),
+    /// Sweep what a cascade has left behind without an owner.
+    SweepOrphans(SweepOrphans),
     /// Create a test user.
     CreateTestUser(CreateTestUser),
     /// Look at a target's state.
     GetStatus,
     /// Count a target's users and rows.
     Statistics(Statistics),
+    /// Look an operation up.
+    GetOperation,
+    /// List operations.
+    ListOperations,
+    /// Follow an operation.
+    WatchOperation,
+    /// Stop an operation before its commit.
+    CancelOperation {
+        /// Whether it is the caller's own.
+        own: bool,
+    },
 }
 
 /// Reset one user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetUser {
     /// Who.
     pub user: UserSelector,
@@ -42,7 +55,7 @@ pub struct ResetUser {
 }
 
 /// Reset all test users.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetTestUsers {
     /// How much of them.
     pub level: Level,
@@ -55,7 +68,7 @@ pub struct ResetTestUsers {
 }
 
 /// Remove marked rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleanup {
     /// Of this session; of all when absent.
     pub test_session_id: Option<String>,
@@ -64,12 +77,19 @@ pub struct Cleanup {
 }
 
 /// Reset everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FullReset {
     /// The phrase that the caller typed.
     pub confirmation: String,
     /// Whether admins stay.
     pub preserve_admins: bool,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// Sweep rows that the policy calls orphans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepOrphans {
     /// Whether the change is kept.
     pub mode: Mode,
 }
@@ -84,10 +104,12 @@ pub enum Extent {
     TestData,
     /// Everything.
     Everything,
+    /// What has no owner any more.
+    Orphans,
 }
 
 /// How a user is named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserSelector {
     /// By the key, as text.
@@ -121,7 +143,7 @@ pub enum Mode {
 /// Create a test user.
 ///
 /// It holds the password, so it prints and records itself without it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTestUser {
     /// The e-mail.
     pub email: String,
@@ -139,14 +161,14 @@ pub struct CreateTestUser {
 }
 
 /// Count a target's users and rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Count every row, rather than ask for estimates.
     pub exact: bool,
 }
 
 /// The id of an operation in the journal; sorts by time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OperationId(Uuid);
 
 /// What happened to the rows of one table; a row is counted once.
@@ -196,6 +218,9 @@ pub struct Changes {
     /// What went outside the database, or in a dry run would go.
     #[serde(default)]
     pub effects: EffectCounts,
+    /// Why effects that are still to be applied could not be.
+    #[serde(default)]
+    pub effect_errors: Vec<String>,
 }
 
 /// How much was removed outside the database, or in a dry run would be.
@@ -212,7 +237,8 @@ pub struct EffectCounts {
 }
 
 /// How far a running operation is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Progress {
     /// The plan is made.
     Planned {
@@ -237,6 +263,9 @@ pub enum Progress {
     },
     /// The changes are durable.
     Committed,
+    /// What belonged to the rows outside the database was removed, as far as
+    /// that was possible at once.
+    EffectsFinished(EffectCounts),
 }
 
 /// A number with its noun: `1 row`, `2 rows`.
@@ -257,9 +286,14 @@ impl Action {
             Self::ResetTestUsers(_) => "ResetTestUsers",
             Self::Cleanup(_) => "Cleanup",
             Self::FullReset(_) => "FullReset",
+            Self::SweepOrphans(_) => "SweepOrphans",
             Self::CreateTestUser(_) => "CreateTestUser",
             Self::GetStatus => "GetStatus",
             Self::Statistics(_) => "Statistics",
+            Self::GetOperation => "GetOperation",
+            Self::ListOperations => "ListOperations",
+            Self::WatchOperation => "WatchOperation",
+            Self::CancelOperation { .. } => "CancelOperation",
         }
     }
 
@@ -272,8 +306,14 @@ impl Action {
             Self::ResetTestUsers(action) => Some(action.mode),
             Self::Cleanup(action) => Some(action.mode),
             Self::FullReset(action) => Some(action.mode),
+            Self::SweepOrphans(action) => Some(action.mode),
             Self::CreateTestUser(action) => Some(action.mode),
-            Self::GetStatus | Self::Statistics(_) => None,
+            Self::GetStatus
+            | Self::Statistics(_)
+            | Self::GetOperation
+            | Self::ListOperations
+            | Self::WatchOperation
+            | Self::CancelOperation { .. } => None,
         }
     }
 }

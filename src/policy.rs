@@ -30,6 +30,10 @@ pub struct Policy {
     /// References that the database does not declare.
     #[serde(default)]
     pub relations: Vec<Relation>,
+    /// Per table, the rows that have no owner any more, as a condition in the
+    /// database's own SQL: swept after a cascade.
+    #[serde(default)]
+    pub orphans: BTreeMap<String, String>,
     /// How rows of test sessions are marked.
     pub cleanup: Option<Cleanup>,
     /// How the whole database is reset.
@@ -314,7 +318,7 @@ mod tests {
 
     #[test]
     fn keys_that_are_not_served_are_refused_by_name() {
-        for key in ["redis = []", "[hooks]\nbefore = []", "[orphans]\na = \"b\""] {
+        for key in ["redis = []", "[hooks]\nbefore = []", "[undo]\nkeep = 3"] {
             let error = Policy::parse(&format!("{key}\n{SMALL}")).unwrap_err();
             assert!(error.to_string().contains("unknown field"), "{error}");
         }

@@ -15,12 +15,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     address::{Address, Engine as Product},
-    config::{Config, Reflection, TargetConfig, user_name},
+    config::{Config, JournalConfig, Reflection, TargetConfig, user_name},
+    effects::Effects,
     engine::{Engine, Served},
     guard::{self, DomainError, Setting, TestDomains},
-    journal::{self, Journal},
-    proto::{self, reset_service_server::ResetServiceServer},
-    rpc::{self, Authenticator, NormaliseErrors, Resets, panicked},
+    journal::{self, Journal, ServerId},
+    proto::{
+        self, operation_service_server::OperationServiceServer,
+        reset_service_server::ResetServiceServer,
+    },
+    rpc::{self, Authenticator, NormaliseErrors, Operations, Resets, panicked},
     target::{self, Credentials, Target},
 };
 
@@ -106,6 +110,8 @@ pub async fn run(
     set_health(&health, ServingStatus::Serving).await;
 
     let authenticator = Authenticator::new(config.tokens.clone(), engine.clone());
+    let operations = Operations::new(engine.clone());
+    let operations = OperationServiceServer::with_interceptor(operations, authenticator.clone());
     let resets = ResetServiceServer::with_interceptor(Resets::new(engine.clone()), authenticator);
     let mut router = Server::builder()
         .max_concurrent_streams(STREAMS)
@@ -113,6 +119,7 @@ pub async fn run(
         .layer(CatchPanicLayer::custom(panicked))
         .layer(NormaliseErrors)
         .add_service(resets)
+        .add_service(operations)
         .add_service(health_service);
     if config.reflection == Reflection::Open {
         router = router
@@ -166,9 +173,9 @@ fn finished(ended: Ended) -> Result<(), Error> {
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
     health.set_service_status("", status).await;
-    health
-        .set_service_status("resetd.v1.ResetService", status)
-        .await;
+    for service in ["resetd.v1.ResetService", "resetd.v1.OperationService"] {
+        health.set_service_status(service, status).await;
+    }
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -188,12 +195,30 @@ async fn engine(config: &Config) -> Result<std::sync::Arc<Engine>, Error> {
         verify(&served.target).await?;
         targets.push(served);
     }
-    let journal = Journal::open(&config.journal).await?;
-    let engine = Engine::new(targets, journal, rpc::reason);
+    let place = place(&config.journal);
+    let journal = Journal::open(&place, ServerId::new(), crate::engine::now()).await?;
+    let engine = Engine::new(targets, journal, config.keep, rpc::reason);
     if let Err(error) = engine.recover().await {
         tracing::error!(%error, "operations of an earlier server were not ended");
     }
+    engine.keep_house();
     Ok(engine)
+}
+
+/// Where the journal of a configuration is.
+#[must_use]
+pub fn place(config: &JournalConfig) -> journal::Place {
+    match config {
+        JournalConfig::File(path) => journal::Place::Sqlite(path.clone()),
+        JournalConfig::Server(address) => journal::Place::Postgres {
+            host: address.host().unwrap_or_default().to_owned(),
+            port: address.port().unwrap_or_default(),
+            user: address.user().map_or_else(user_name, str::to_owned),
+            password: address.password().map(|p| p.expose().to_owned()),
+            database: address.database().to_owned(),
+            tls: address.tls(),
+        },
+    }
 }
 
 async fn verify(target: &Target) -> Result<(), Error> {
@@ -235,6 +260,7 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
     let credentials = credentials(&config.name, &config.address)?;
     Ok(Served {
         target: Target::new(setting, config.policy.clone(), credentials),
+        effects: Effects::default(),
         domains,
         limits: config.limits,
         bulk_limits: config.bulk_limits,

@@ -160,6 +160,9 @@ pub(super) struct User {
     #[arg(long)]
     pub(super) dry_run: bool,
 
+    #[command(flatten)]
+    pub(super) terms: Terms,
+
     /// Print nothing when it succeeds.
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -189,6 +192,9 @@ pub(super) struct TestUsers {
     /// Do everything but keep the result: exact counts, and the plan.
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) terms: Terms,
 }
 
 /// The arguments of `cleanup`.
@@ -200,6 +206,32 @@ pub(super) struct Cleanup {
     /// Do everything but keep the result: exact counts, and the plan.
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) terms: Terms,
+}
+
+/// What is said about a request besides what is to be done.
+#[derive(Args, Default)]
+pub(super) struct Terms {
+    /// A UUID for this request: under one id it is executed once, and answered
+    /// the same again.
+    #[arg(long, value_name = "UUID")]
+    pub(super) request_id: Option<String>,
+
+    /// Execute just what the dry run showed that answered with this token.
+    #[arg(long, value_name = "TOKEN")]
+    pub(super) plan_token: Option<String>,
+}
+
+impl Terms {
+    pub(super) fn request_id(&self) -> String {
+        self.request_id.clone().unwrap_or_default()
+    }
+
+    pub(super) fn plan_token(&self) -> String {
+        self.plan_token.clone().unwrap_or_default()
+    }
 }
 
 /// Which test data; that of every session only when one says so.
@@ -230,6 +262,9 @@ pub(super) struct FullReset {
     /// Do everything but keep the result: exact counts. Needs no confirmation.
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) terms: Terms,
 }
 
 /// The user, by one of two names.
@@ -295,6 +330,9 @@ pub(super) struct CreateUser {
     /// Do everything but keep the result.
     #[arg(long)]
     pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) terms: Terms,
 }
 
 impl CommandLine {

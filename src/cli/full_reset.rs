@@ -66,6 +66,8 @@ pub(super) async fn follow(
 ) -> Result<String, Failure> {
     let request = FullResetRequest {
         target,
+        request_id: reset.terms.request_id(),
+        plan_token: reset.terms.plan_token(),
         validate_only: reset.dry_run,
         confirmation,
         preserve_admins: Some(!reset.no_preserve_admins),
@@ -115,6 +117,8 @@ impl Teller {
             }
             Some(Event::StepFinished(step)) => self.step(step, page),
             Some(Event::Committed(_)) => page.line(Tone::Good, "committed"),
+            // The result says the same.
+            Some(Event::EffectsFinished(_)) => {}
             Some(Event::Finished(finished)) => self.result = finished.result,
             // Of a server that is newer than this client.
             None => {}

@@ -11,8 +11,8 @@ use super::{names, units};
 use crate::client;
 use crate::proto::full_reset_response::Event;
 use crate::proto::{
-    CleanupResponse, CreateTestUserResponse, FullResetResponse, GetStatusResponse, GuardLayer,
-    Marker, PlanEdge, ResetResult, StatisticsResponse, TestUser,
+    CleanupResponse, CreateTestUserResponse, EffectCounts, FullResetResponse, GetStatusResponse,
+    GuardLayer, Marker, PlanEdge, ResetResult, StatisticsResponse, TestUser,
 };
 
 /// The state of a target.
@@ -137,6 +137,9 @@ pub(super) fn reset(result: &ResetResult) -> Value {
         "validate_only": result.validate_only,
         "public_counts": public.collect::<Vec<_>>(),
         "test_session_id": result.test_session_id,
+        "effects": result.effects.as_ref().map(counts),
+        "errors": result.errors,
+        "plan_token": result.plan_token,
     })
 }
 
@@ -175,6 +178,10 @@ pub(super) fn event(message: &FullResetResponse) -> Value {
             },
         }),
         Some(Event::Committed(_)) => json!({ "number": number, "committed": {} }),
+        Some(Event::EffectsFinished(effects)) => json!({
+            "number": number,
+            "effects_finished": { "effects": effects.effects.as_ref().map(counts) },
+        }),
         Some(Event::Finished(finished)) => json!({
             "number": number,
             "finished": { "result": finished.result.as_ref().map(reset) },
@@ -245,6 +252,15 @@ fn seconds(duration: Option<prost_types::Duration>) -> Option<f64> {
     duration.map(units::seconds)
 }
 
+fn counts(effects: &EffectCounts) -> Value {
+    json!({
+        "redis_keys": effects.redis_keys,
+        "files": effects.files,
+        "directories": effects.directories,
+        "pending": effects.pending,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,8 +316,14 @@ mod tests {
                 count: 3,
             }],
             test_session_id: Some("session_1".to_owned()),
+            plan_token: "token".to_owned(),
+            effects: Some(EffectCounts {
+                redis_keys: 2,
+                ..EffectCounts::default()
+            }),
+            errors: Vec::new(),
         };
-        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1"}"#;
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token"}"#;
         assert_eq!(reset(&result).to_string(), expected);
     }
 

@@ -193,6 +193,8 @@ async fn reset(
     let by_email = || user.who.email.clone().map(Selector::Email);
     let request = ResetUserRequest {
         target,
+        request_id: user.terms.request_id(),
+        plan_token: user.terms.plan_token(),
         validate_only: user.dry_run,
         user: by_key.or_else(by_email),
         level: ResetLevel::from(user.level).into(),
@@ -215,6 +217,8 @@ async fn test_users(
 ) -> Result<String, Failure> {
     let request = ResetTestUsersRequest {
         target,
+        request_id: users.terms.request_id(),
+        plan_token: users.terms.plan_token(),
         validate_only: users.dry_run,
         level: ResetLevel::from(users.level).into(),
         email_domains: users.domains.clone(),
@@ -236,6 +240,8 @@ async fn cleanup(
 ) -> Result<String, Failure> {
     let request = CleanupRequest {
         target,
+        request_id: cleanup.terms.request_id(),
+        plan_token: cleanup.terms.plan_token(),
         validate_only: cleanup.dry_run,
         // Absent means all: the arguments demand a session or --all.
         test_session_id: cleanup.what.session.clone(),
@@ -257,6 +263,7 @@ async fn create(
 ) -> Result<String, Failure> {
     let request = CreateTestUserRequest {
         target,
+        request_id: user.terms.request_id(),
         validate_only: user.dry_run,
         email: user.email.clone(),
         password,

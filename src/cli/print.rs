@@ -205,6 +205,27 @@ fn unindexed(page: &mut Page, statistics: &StatisticsResponse) {
     }
 }
 
+/// What went outside the database; empty when that was nothing.
+fn effects(result: &ResetResult) -> String {
+    let counts = result.effects.unwrap_or_default();
+    let parts = [
+        (counts.redis_keys, "Redis key", "Redis keys"),
+        (counts.files, "file", "files"),
+        (counts.directories, "directory", "directories"),
+        (
+            counts.pending,
+            "effect still pending",
+            "effects still pending",
+        ),
+    ];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| units::counted(count, one, many))
+        .collect();
+    told.join(", ")
+}
+
 /// What an operation did, or would do.
 pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
     let mut page = Page::new(paint);
@@ -230,6 +251,9 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
     for warning in &result.warnings {
         page.line(Tone::Careful, &format!("⚠ {warning}"));
     }
+    for error in &result.errors {
+        page.line(Tone::Careful, &format!("⚠ {error}"));
+    }
     page.gap();
     page.field("Level", &names::level(result.level));
     page.field("Session", result.test_session_id.as_deref().unwrap_or(""));
@@ -238,6 +262,7 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
         page.field("Users", &users(result));
     }
     page.field("Rows", &units::count(result.total_rows));
+    page.field("Elsewhere", &effects(result));
     let public = result
         .public_counts
         .iter()
@@ -248,6 +273,7 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
         format!("{}: {rows} also referred to others", shared.table)
     });
     page.field("Shared", &shared.collect::<Vec<_>>().join("\n"));
+    page.field("Plan token", &result.plan_token);
     if let Some(duration) = result.duration {
         page.field("Took", &units::duration(duration));
     }

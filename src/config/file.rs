@@ -6,13 +6,18 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Config, Error, LISTEN, MAX_ROWS, MAX_ROWS_BULK, Reflection, TargetConfig, Variables,
-    parse_address, read, read_policy,
+    Config, Error, JournalConfig, KEEP_DAYS, LISTEN, MAX_ROWS, MAX_ROWS_BULK, Reflection,
+    TargetConfig, Variables, days, parse_address, read, read_policy,
 };
 use crate::{
     access::{Principal, Role, Token},
+    address::{Address, Engine},
     guard::{Limits, NameRules, environment},
 };
+
+/// Replies, and request ids with them, are kept for so many days, and the
+/// records that they belong to at least as long.
+const REPLY_DAYS: u32 = 7;
 
 /// The file as written; see README for an example of the whole.
 #[derive(Debug, Deserialize)]
@@ -20,6 +25,8 @@ use crate::{
 struct File {
     listen: Option<SocketAddr>,
     journal: Option<String>,
+    journal_env: Option<String>,
+    journal_keep_days: Option<u32>,
     #[serde(default)]
     reflection: Reflection,
     drain_seconds: Option<u64>,
@@ -102,7 +109,8 @@ pub(super) fn load(path: &Path, variables: &Variables) -> Result<Config, Error> 
         .collect::<Result<_, _>>()?;
     Ok(Config {
         listen: file.listen.unwrap_or(LISTEN),
-        journal: folder.join(file.journal.as_deref().unwrap_or("journal.db")),
+        journal: journal(&file, folder, variables)?,
+        keep: days(file.journal_keep_days.unwrap_or(KEEP_DAYS).max(REPLY_DAYS)),
         reflection: file.reflection,
         drain: Duration::from_secs(file.drain_seconds.unwrap_or(10)),
         targets,
@@ -112,6 +120,36 @@ pub(super) fn load(path: &Path, variables: &Variables) -> Result<Config, Error> 
             .map(TokenFile::resolve)
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// Where the journal is: a file, or the URL of a PostgreSQL database.
+fn journal(file: &File, folder: &Path, variables: &Variables) -> Result<JournalConfig, Error> {
+    let place = match (&file.journal, &file.journal_env) {
+        (Some(_), Some(_)) => {
+            return Err(Error::Setting(
+                "give one of journal and journal_env".to_owned(),
+            ));
+        }
+        (None, Some(variable)) => variables.get(variable).ok_or_else(|| {
+            Error::Setting(format!(
+                "the journal's place is in {variable}, which is not set"
+            ))
+        })?,
+        (place, None) => place.as_deref().unwrap_or("journal.db"),
+    };
+    if !place.contains("://") {
+        return Ok(JournalConfig::File(folder.join(place)));
+    }
+    let address = Address::parse(place).map_err(|source| Error::Address {
+        target: "journal".to_owned(),
+        source,
+    })?;
+    match address.engine() {
+        Engine::Postgres => Ok(JournalConfig::Server(Box::new(address))),
+        Engine::Sqlite | Engine::MySql => Err(Error::Setting(
+            "the journal is a file, or in PostgreSQL: journal = \"postgresql://…\"".to_owned(),
+        )),
+    }
 }
 
 impl TargetFile {

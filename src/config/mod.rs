@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 
 use crate::{
@@ -39,8 +40,10 @@ pub const MAX_ROWS_BULK: u64 = 10_000_000;
 pub struct Config {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The audit journal's file.
-    pub journal: PathBuf,
+    /// Where the audit journal is.
+    pub journal: JournalConfig,
+    /// How long its records are kept.
+    pub keep: SignedDuration,
     /// Whether reflection is served.
     pub reflection: Reflection,
     /// How long a stopping server waits for running operations.
@@ -50,6 +53,18 @@ pub struct Config {
     /// The tokens, at least one.
     pub tokens: Vec<Token>,
 }
+
+/// Where the audit journal is.
+#[derive(Debug, Clone)]
+pub enum JournalConfig {
+    /// In an SQLite file.
+    File(PathBuf),
+    /// In a PostgreSQL database, for several servers.
+    Server(Box<Address>),
+}
+
+/// For how many days records are kept when nobody says.
+pub const KEEP_DAYS: u32 = 90;
 
 /// Whether clients may ask the server for its descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -192,7 +207,8 @@ impl Config {
         };
         Ok(Self {
             listen,
-            journal: data.join("journal.db"),
+            journal: JournalConfig::File(data.join("journal.db")),
+            keep: days(KEEP_DAYS),
             reflection: Reflection::default(),
             drain: Duration::from_secs(10),
             targets: vec![target],
@@ -228,6 +244,10 @@ impl Config {
                 }),
         }
     }
+}
+
+fn days(days: u32) -> SignedDuration {
+    SignedDuration::from_hours(24 * i64::from(days))
 }
 
 fn parse_address(target: &str, url: &str) -> Result<Address, Error> {

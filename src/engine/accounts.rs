@@ -1,7 +1,8 @@
 //! Creates test users that the application accepts at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::{
     plan::Model,
     policy::{Create, KeyMaker, Password, Value},
     schema::{ColumnId, Table},
-    target::{Creation, NewUser},
+    target::{self, Creation, NewUser},
 };
 
 /// bcrypt looks at no more bytes, and silently: two long passwords that begin
@@ -21,7 +22,7 @@ use crate::{
 const PASSWORD_BYTES: usize = 72;
 
 /// A created user.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Created {
     /// The user.
     pub user: NewUser,
@@ -60,9 +61,35 @@ pub(super) async fn create(context: &Context, action: CreateTestUser) -> Result<
         values,
         secret,
     };
-    let user = target.create_user(&cleared, &creation).await?;
+    let user = created(context, &cleared, &creation).await?;
 
     Ok(Created { user, mode })
+}
+
+/// How often it is looked whether the effects of an earlier reset are done.
+const LOOKS: u32 = 10;
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Creates the user, once nothing is left to be done of an earlier one of the
+/// same e-mail.
+async fn created(
+    context: &Context,
+    cleared: &guard::Cleared<Arc<Model>>,
+    creation: &Creation,
+) -> Result<NewUser, Error> {
+    let target = &context.served.target;
+    let mut looks = 0;
+    loop {
+        match target.create_user(cleared, creation).await {
+            Err(target::Error::EffectsPending(_)) if looks < LOOKS => {
+                context.wake_outbox();
+                looks += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return Ok(other?),
+        }
+    }
 }
 
 fn field(field: &'static str, problem: String) -> Error {

@@ -5,11 +5,20 @@
 //! done, its connection dirty, or its end unrecorded.
 
 mod accounts;
+mod conduct;
+mod done;
+mod live;
+mod operations;
+mod outbox;
+mod recovery;
 mod reset;
 mod statistics;
 mod status;
+mod token;
 
 pub use accounts::Created;
+pub use done::{Done, Finished, ResetDone};
+pub use operations::{Event, Events, Which};
 pub use statistics::{Advice, Report};
 pub use status::{MarkerState, Status};
 
@@ -17,25 +26,34 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
-use tokio::{sync::mpsc, task::JoinHandle};
+use jiff::{SignedDuration, Timestamp};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use live::Live;
+use outbox::Outbox;
+
 use crate::{
     access::Grant,
+    effects::Effects,
     error::{Error, Failure},
-    guard::{self, Limits, TestDomains},
-    journal::{Intent, Journal, Outcome, RefusedCall},
-    operation::{Action, Changes, Extent, Mode, OperationId, Progress},
-    plan::Edge,
-    target::{self, Brake, Deadline, Target},
+    guard::{Limits, TestDomains},
+    journal::{Journal, Outcome, RefusedCall},
+    operation::{OperationId, Progress},
+    target::{Brake, Deadline, Target},
 };
+
+/// How long operations that were told to stop may take to roll back.
+const ROLLING_BACK: Duration = Duration::from_secs(1);
 
 /// The moment, as everything in one server sees it.
 #[must_use]
@@ -48,6 +66,8 @@ pub fn now() -> Timestamp {
 pub struct Served {
     /// The target.
     pub target: Target,
+    /// What belongs to its rows elsewhere.
+    pub effects: Effects,
     /// Who is a test user there.
     pub domains: TestDomains,
     /// How much an operation on one user or session may change.
@@ -60,81 +80,70 @@ pub struct Served {
 #[derive(Debug)]
 pub struct Engine {
     targets: BTreeMap<String, Arc<Served>>,
+    outboxes: BTreeMap<String, Arc<Outbox>>,
     journal: Journal,
+    keep: SignedDuration,
     /// An error's reason as callers see it, so that the journal says the same.
     reason: fn(&Error) -> &'static str,
+    live: Live,
     running: TaskTracker,
+    /// Work that goes on between operations, and ends with the server.
+    background: TaskTracker,
+    stopping: Notify,
     draining: AtomicBool,
 }
 
-/// A finished operation.
-#[derive(Debug)]
-pub struct Finished<T> {
-    /// Its id in the journal.
-    pub operation: OperationId,
-    /// What came of it.
-    pub value: T,
-    /// Who asked.
-    pub actor: String,
-    /// The environment of the target.
-    pub environment: String,
-    /// How long it took.
-    pub took: Duration,
-    /// When it ended.
-    pub at: Timestamp,
-}
-
-/// What a reset did.
-#[derive(Debug)]
-pub struct ResetDone {
-    /// How much was in scope.
-    pub extent: Extent,
-    /// Whether the changes were kept.
-    pub mode: Mode,
-    /// The changes.
-    pub changes: Changes,
-    /// What was deleted, by the policy's names.
-    pub public_counts: Vec<(String, u64)>,
-    /// The test session, where one was given.
-    pub session: Option<String>,
-    /// How the plan followed each reference, in words and as a choice.
-    pub edges: Vec<(String, Edge)>,
-}
-
-/// What came of an operation that changes data.
-#[derive(Debug)]
-pub enum Done {
-    /// Of a reset.
-    Reset(ResetDone),
-    /// Of a creation.
-    Created(Created),
+/// What a caller says about a request besides what is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Their own id for it: under one id it is executed once.
+    pub request: Option<Uuid>,
+    /// The token of the dry run that it has to be the same as.
+    pub plan_token: Option<String>,
+    /// The operation that it follows.
+    pub parent: Option<OperationId>,
 }
 
 /// What an operation's task knows.
 #[derive(Debug, Clone)]
 struct Context {
     operation: OperationId,
+    engine: Arc<Engine>,
     served: Arc<Served>,
     grant: Grant,
     deadline: Deadline,
     brake: Brake,
+    /// The digest of the dry run that it has to be the same as.
+    expected: Option<String>,
     watcher: Option<Watcher>,
+    /// How many events it has told.
+    told: Arc<AtomicU64>,
     started: Timestamp,
 }
 
 impl Context {
-    /// Tells the watcher, if somebody watches. One that has left is no
-    /// reason to stop.
+    /// Tells how far the operation is: the journal, and the watcher if
+    /// somebody watches. One that has left is no reason to stop.
     fn tell(&self, progress: Progress) {
-        if let Some(watcher) = &self.watcher {
-            drop(watcher.send(progress));
+        // One user or session is done before anybody could look.
+        if !reset::is_bulk(self.grant.action()) {
+            return;
         }
+        let number = self.told.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Ok(body) = serde_json::to_string(&progress) {
+            let journal = &self.engine.journal;
+            journal.event(self.operation, number, now(), body);
+        }
+        if let Some(watcher) = &self.watcher {
+            drop(watcher.send((number, progress)));
+        }
+        self.engine.live.tell();
     }
 }
 
-/// Where an operation tells how far it is. A plan has few steps, so what a
-/// slow watcher leaves unread stays small.
-pub type Watcher = mpsc::UnboundedSender<Progress>;
+/// Where an operation tells how far it is, each event with its number. A plan
+/// has few steps, so what a slow watcher leaves unread stays small.
+pub type Watcher = mpsc::UnboundedSender<(u64, Progress)>;
 
 /// An operation that was started.
 #[derive(Debug)]
@@ -163,23 +172,33 @@ impl Running {
 }
 
 impl Engine {
-    /// An engine over these targets, recording in this journal. `reason`
-    /// tells an error's reason as callers see it.
+    /// An engine over these targets, recording in this journal, where records
+    /// are kept for so long. `reason` tells an error's reason as callers see
+    /// it.
     #[must_use]
     pub fn new(
         targets: Vec<Served>,
         journal: Journal,
+        keep: SignedDuration,
         reason: fn(&Error) -> &'static str,
     ) -> Arc<Self> {
-        let targets = targets
+        let targets: BTreeMap<String, Arc<Served>> = targets
             .into_iter()
             .map(|served| (served.target.name().to_owned(), Arc::new(served)))
             .collect();
+        let outboxes = targets.keys();
         Arc::new(Self {
+            outboxes: outboxes
+                .map(|name| (name.clone(), Arc::default()))
+                .collect(),
             targets,
             journal,
+            keep,
             reason,
+            live: Live::new(),
             running: TaskTracker::new(),
+            background: TaskTracker::new(),
+            stopping: Notify::new(),
             draining: AtomicBool::new(false),
         })
     }
@@ -207,6 +226,10 @@ impl Engine {
         }
     }
 
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// Every target.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.targets.values()
@@ -227,11 +250,12 @@ impl Engine {
     pub fn start(
         self: &Arc<Self>,
         grant: Grant,
+        terms: Terms,
         deadline: Deadline,
         watcher: Option<Watcher>,
     ) -> Result<Running, Failure> {
         let begun = Instant::now();
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining() {
             return Err(Failure {
                 error: Error::Draining,
                 operation: None,
@@ -239,94 +263,19 @@ impl Engine {
             });
         }
         let operation = OperationId::from(Uuid::now_v7());
-        let conducted = Arc::clone(self).conduct(operation, grant, deadline, watcher, begun);
+        let order = conduct::Order {
+            operation,
+            grant,
+            terms,
+            deadline,
+            watcher,
+            begun,
+        };
+        let conducted = conduct::conduct(Arc::clone(self), order);
         Ok(Running {
             operation,
             begun,
             task: self.running.spawn(conducted),
-        })
-    }
-
-    /// Records the intent, does the work in a task of its own, so that even a
-    /// panic has an end that is recorded, and records the outcome.
-    async fn conduct(
-        self: Arc<Self>,
-        operation: OperationId,
-        grant: Grant,
-        deadline: Deadline,
-        watcher: Option<Watcher>,
-        begun: Instant,
-    ) -> Result<Finished<Done>, Failure> {
-        let actor = grant.principal().subject.clone();
-        let fail = |error| Failure {
-            error,
-            operation: Some(operation),
-            took: begun.elapsed(),
-        };
-        let served = Arc::clone(self.served(grant.target()).map_err(fail)?);
-        let environment = served
-            .target
-            .setting()
-            .environment
-            .clone()
-            .unwrap_or_default();
-        let context = Context {
-            operation,
-            served,
-            grant,
-            deadline,
-            brake: Brake::default(),
-            watcher,
-            started: now(),
-        };
-        let intent = Intent {
-            operation,
-            actor: &actor,
-            role: context.grant.principal().role,
-            target: context.grant.target(),
-            action: context.grant.action(),
-        };
-        let entry = self.journal.begin(&intent, context.started).await;
-        let entry = entry.map_err(|error| {
-            tracing::error!(%operation, %error, source = ?std::error::Error::source(&error), "operation not recorded");
-            fail(error.into())
-        })?;
-        let work = tokio::spawn(work(context));
-        let result = work.await.unwrap_or_else(|panic| {
-            tracing::error!(%operation, %panic, "operation panicked");
-            Err(Error::Invariant)
-        });
-        let (took, at) = (begun.elapsed(), now());
-        let closed = match &result {
-            Ok(done) => self.journal.close(entry, &outcome(done), at, took).await,
-            Err(error) => {
-                let reason = (self.reason)(error);
-                report(operation, reason, error);
-                let message = error.to_string();
-                let outcome = match error {
-                    Error::Target(target::Error::InDoubt) => Outcome::InDoubt,
-                    _ => Outcome::Failed {
-                        reason,
-                        message: &message,
-                    },
-                };
-                self.journal.close(entry, &outcome, at, took).await
-            }
-        };
-        if let Err(error) = closed {
-            // The operation has ended and its caller is told so; the proof in
-            // the target says the same to whoever looks later.
-            tracing::error!(%operation, %error, "outcome not recorded");
-        }
-        let value = result.map_err(fail)?;
-        tracing::info!(%operation, actor, took_ms = took.as_secs_f64() * 1e3, "operation finished");
-        Ok(Finished {
-            operation,
-            value,
-            actor,
-            environment,
-            took,
-            at,
         })
     }
 
@@ -354,92 +303,32 @@ impl Engine {
     }
 
     /// Waits until every running operation has ended, then closes the
-    /// connections. True when all of them ended within `patience`.
+    /// connections. What has not ended within `patience` is stopped, as far
+    /// as its commit has not begun. True when all of them ended.
     pub async fn finish(&self, patience: Duration) -> bool {
-        let ended = tokio::time::timeout(patience, self.running.wait())
-            .await
-            .is_ok();
+        let wait = |time| tokio::time::timeout(time, self.running.wait());
+        let mut ended = wait(patience).await.is_ok();
+        if !ended {
+            tracing::warn!(
+                "operations were still running after {patience:?}: they are rolled back"
+            );
+            self.live.stop_all();
+            ended = wait(ROLLING_BACK).await.is_ok();
+        }
+        self.background.close();
+        self.stopping.notify_waiters();
         if ended {
             for served in self.targets.values() {
+                let server = self.journal.server().to_string();
+                if served.target.is_connected()
+                    && let Err(error) = served.target.release(&server).await
+                {
+                    tracing::warn!(target = served.target.name(), %error, "leases run out by themselves");
+                }
                 served.target.close().await;
             }
             self.journal.shut().await;
         }
         ended
     }
-
-    /// Ends what an earlier server began and did not: the proof in the target
-    /// says whether it was committed. A target that cannot be asked now is
-    /// asked at the next start.
-    ///
-    /// # Errors
-    ///
-    /// When the journal cannot be read or written.
-    pub async fn recover(&self) -> Result<(), Error> {
-        for (entry, target) in self.journal.unfinished().await? {
-            let operation = entry.operation();
-            let Some(served) = self.targets.get(&target) else {
-                tracing::warn!(%operation, target, "operation of a target that is not served");
-                continue;
-            };
-            if guard::precheck(served.target.setting(), now()).is_err() {
-                continue;
-            }
-            match served.target.decide(operation, now()).await {
-                Ok(fate) => {
-                    let committed = fate != target::Fate::Aborted;
-                    tracing::warn!(%operation, committed, "operation of an earlier server ended");
-                    let outcome = Outcome::Recovered { committed };
-                    let took = Duration::ZERO;
-                    self.journal.close(entry, &outcome, now(), took).await?;
-                }
-                Err(error) => {
-                    tracing::warn!(%operation, %error, "operation of an earlier server not ended");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn work(context: Context) -> Result<Done, Error> {
-    if context.deadline.is_over() {
-        return Err(Error::DeadlineExceeded {
-            phase: "the wait for a turn".to_owned(),
-        });
-    }
-    match context.grant.action().clone() {
-        Action::ResetUser(_)
-        | Action::ResetTestUsers(_)
-        | Action::Cleanup(_)
-        | Action::FullReset(_) => reset::reset(&context).await.map(Done::Reset),
-        Action::CreateTestUser(action) => {
-            accounts::create(&context, action).await.map(Done::Created)
-        }
-        Action::GetStatus | Action::Statistics(_) => Err(Error::Invariant),
-    }
-}
-
-fn outcome(done: &Done) -> Outcome<'_> {
-    match done {
-        Done::Reset(done) => match done.mode {
-            Mode::Execute => Outcome::Committed {
-                changes: &done.changes,
-            },
-            Mode::DryRun => Outcome::Validated {
-                changes: &done.changes,
-            },
-        },
-        Done::Created(created) => Outcome::Created {
-            user: &created.user.id,
-            validate_only: created.mode == Mode::DryRun,
-        },
-    }
-}
-
-/// Logs a failure once, with the driver's words, which callers never see. Our
-/// own words can name a user, so they are for the caller and the journal only.
-fn report(operation: OperationId, reason: &str, error: &Error) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
-    tracing::warn!(%operation, reason, source, "operation failed");
 }

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, ResetDone, now};
+use super::{Context, ResetDone, now, token};
 use crate::{
     dialect::Eligible,
     error::Error,
     guard::{self, Limits, UserRule},
-    operation::{Action, Cleanup, Extent, FullReset, Mode, Progress, ResetTestUsers, ResetUser},
+    operation::{
+        Action, Cleanup, FullReset, Mode, Progress, ResetTestUsers, ResetUser, SweepOrphans,
+    },
     plan::{self, Plan, Scope},
     target::{Request, Start},
 };
@@ -20,9 +22,26 @@ use crate::{
 struct Order {
     scope: Scope,
     start: Start,
-    extent: Extent,
     mode: Mode,
     limits: Limits,
+}
+
+/// True for actions that are on more than one user or one session: they hold
+/// the target alone, and tell how far they are.
+pub(super) fn is_bulk(action: &Action) -> bool {
+    match action {
+        Action::ResetTestUsers(_) | Action::FullReset(_) | Action::SweepOrphans(_) => true,
+        Action::Cleanup(action) => action.test_session_id.is_none(),
+        _ => false,
+    }
+}
+
+/// The same by an action's name, as far as that tells.
+pub(super) fn is_bulk_name(action: &str) -> bool {
+    matches!(
+        action,
+        "ResetTestUsers" | "FullReset" | "SweepOrphans" | "Cleanup"
+    )
 }
 
 /// Resets a scope.
@@ -50,14 +69,19 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     let progress = |progress| context.tell(progress);
     let executed = target.execute(&cleared, &request, &progress).await?;
 
+    let token = match (order.mode, executed.digest()) {
+        (Mode::DryRun, Some(digest)) => {
+            let (journal, plan) = (&context.engine.journal, context.operation);
+            Some(token::issue(journal, &context.grant, plan, digest, now())?)
+        }
+        (Mode::DryRun | Mode::Execute, _) => None,
+    };
     let changes = executed.into_changes();
+    let action = context.grant.action();
     Ok(ResetDone {
-        extent: order.extent,
-        mode: order.mode,
-        public_counts: public_counts(context, order.extent, &changes),
-        session: session(&request.start),
-        changes,
         edges: edges(cleared.subject()),
+        plan_token: token,
+        ..ResetDone::of(action, target.policy(), changes)?
     })
 }
 
@@ -67,9 +91,14 @@ fn order(context: &Context) -> Result<Order, Error> {
         Action::ResetTestUsers(action) => test_users(context, action),
         Action::Cleanup(action) => marked(context, action),
         Action::FullReset(action) => everything(context, action),
-        Action::CreateTestUser(_) | Action::GetStatus | Action::Statistics(_) => {
-            Err(Error::Invariant)
-        }
+        Action::SweepOrphans(action) => Ok(orphans(context, action)),
+        Action::CreateTestUser(_)
+        | Action::GetStatus
+        | Action::Statistics(_)
+        | Action::GetOperation
+        | Action::ListOperations
+        | Action::WatchOperation
+        | Action::CancelOperation { .. } => Err(Error::Invariant),
     }
 }
 
@@ -88,7 +117,6 @@ fn one_user(context: &Context, action: &ResetUser) -> Order {
             rule,
             allow_missing: action.allow_missing,
         },
-        extent: Extent::Users(action.level),
         mode: action.mode,
         limits: served.limits,
     }
@@ -118,7 +146,6 @@ fn test_users(context: &Context, action: &ResetTestUsers) -> Result<Order, Error
     Ok(Order {
         scope: Scope::TestUsers(action.level),
         start: Start::TestUsers(eligible),
-        extent: Extent::Users(action.level),
         mode: action.mode,
         limits: served.bulk_limits,
     })
@@ -142,7 +169,6 @@ fn marked(context: &Context, action: &Cleanup) -> Result<Order, Error> {
             session: action.test_session_id.clone(),
             eligible: eligible(context, false),
         },
-        extent: Extent::TestData,
         mode: action.mode,
     })
 }
@@ -161,7 +187,6 @@ fn everything(context: &Context, action: &FullReset) -> Result<Order, Error> {
             preserve_admins: action.preserve_admins,
             protected: protected(context),
         },
-        extent: Extent::Everything,
         mode: action.mode,
         limits: served.bulk_limits,
     })
@@ -187,33 +212,23 @@ fn protected(context: &Context) -> Vec<String> {
     listed.iter().chain(own).cloned().collect()
 }
 
-fn session(start: &Start) -> Option<String> {
-    match start {
-        Start::Marked { session, .. } => session.clone(),
-        Start::User { .. } | Start::TestUsers(_) | Start::Everything { .. } => None,
+fn orphans(context: &Context, action: &SweepOrphans) -> Order {
+    Order {
+        scope: Scope::Orphans,
+        start: Start::Orphans,
+        mode: action.mode,
+        limits: context.served.bulk_limits,
     }
 }
 
-/// The counts by the names that callers know, zeros included.
-fn public_counts(
-    context: &Context,
-    extent: Extent,
-    changes: &crate::operation::Changes,
-) -> Vec<(String, u64)> {
-    let cleanup = context.served.target.policy().cleanup.as_ref();
-    let names = cleanup.filter(|_| extent == Extent::TestData);
-    let names = names.into_iter().flat_map(|cleanup| &cleanup.public_counts);
-    names
-        .map(|name| {
-            let counts = changes.tables.iter().find(|counts| counts.table == *name);
-            (name.clone(), counts.map_or(0, |counts| counts.deleted))
-        })
-        .collect()
-}
-
-fn edges(plan: &Plan) -> Vec<(String, plan::Edge)> {
+fn edges(plan: &Plan) -> Vec<(String, plan::Choice)> {
     plan.edges()
         .iter()
-        .map(|edge| (plan.schema().describe(edge.foreign_key), edge.clone()))
+        .map(|edge| {
+            (
+                plan.schema().describe(edge.foreign_key),
+                edge.choice.clone(),
+            )
+        })
         .collect()
 }

@@ -100,6 +100,25 @@ impl Binder {
             .collect()
     }
 
+    /// The conditions of the tables that can have orphans.
+    pub(super) fn orphans(
+        &mut self,
+        schema: &Schema,
+        policy: &Policy,
+    ) -> BTreeMap<TableId, String> {
+        let mut orphans = BTreeMap::new();
+        for (name, condition) in &policy.orphans {
+            let Some(table) = self.table(schema, "orphans", name) else {
+                continue;
+            };
+            if name == &policy.users.table || policy.keep.contains(name) {
+                self.add(format!("orphans names {name}, whose rows are never swept"));
+            }
+            orphans.insert(table, condition.clone());
+        }
+        orphans
+    }
+
     pub(super) fn treatments(
         &mut self,
         schema: &Schema,

@@ -49,6 +49,10 @@ pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
             Level::UserCascade,
             model.marked().map(|root| root.table).collect(),
         ),
+        Scope::Orphans => (
+            Level::UserCascade,
+            model.orphans().keys().copied().collect(),
+        ),
         Scope::Everything => {
             let plan = everything::build(model);
             obstacles(&plan)?;

@@ -34,6 +34,8 @@ pub enum Scope {
     TestUsers(Level),
     /// The rows that carry a test marker.
     Marked,
+    /// The rows that have no owner any more.
+    Orphans,
     /// The whole database.
     Everything,
 }

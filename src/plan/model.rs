@@ -39,6 +39,7 @@ pub struct Model {
     user_data: LevelRules,
     user_sessions: LevelRules,
     marked: Vec<MarkedTable>,
+    orphans: BTreeMap<TableId, String>,
 }
 
 /// A table whose rows carry markers.
@@ -103,6 +104,7 @@ impl Model {
         let user_data = binder.level(&schema, "user_data", &policy.levels.user_data);
         let user_sessions = binder.level(&schema, "user_sessions", &policy.levels.user_sessions);
         let marked = binder.marked(&schema, &policy);
+        let orphans = binder.orphans(&schema, &policy);
         let Some(users) = binder.users(&schema, &policy, &marked) else {
             return Err(binder.problems);
         };
@@ -118,6 +120,7 @@ impl Model {
             user_data,
             user_sessions,
             marked,
+            orphans,
         };
         binder.problems.extend(model.contradictions());
         if binder.problems.is_empty() {
@@ -143,6 +146,13 @@ impl Model {
     #[must_use]
     pub fn users(&self) -> &Users {
         &self.users
+    }
+
+    /// The tables that can have rows without an owner, each with the condition
+    /// that tells them.
+    #[must_use]
+    pub fn orphans(&self) -> &BTreeMap<TableId, String> {
+        &self.orphans
     }
 
     /// True for tables that no reset changes.

@@ -14,13 +14,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Model;
+use serde::{Deserialize, Serialize};
+
 use crate::{
     policy::Treatment,
     schema::{ForeignKeyId, Origin, ReferentialAction, Schema, TableId, graph},
 };
 
 /// What happens to the rows of a reference whose parent goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// What happens.
     pub fate: Fate,
@@ -32,7 +34,8 @@ pub struct Choice {
 }
 
 /// What happens to a row whose parent goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It goes too.
     Delete,

@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use uuid::Uuid;
+
 use crate::{
+    engine::{Terms, Which},
     error::Error,
+    journal::{Filter, State},
     operation::{
-        Action, Cleanup, CreateTestUser, FullReset, Level, Mode, ResetTestUsers, ResetUser,
-        Statistics, UserSelector,
+        Action, Cleanup, CreateTestUser, FullReset, Level, Mode, OperationId, ResetTestUsers,
+        ResetUser, Statistics, UserSelector,
     },
-    proto::{self, reset_user_request::User as UserField},
+    proto::{
+        self, get_operation_request::Operation as OperationField,
+        reset_user_request::User as UserField,
+    },
 };
 
 /// The longest key that is looked up, in bytes.
@@ -21,7 +29,9 @@ const NAME_BYTES: usize = 128;
 const VALUE_BYTES: usize = 4096;
 /// The longest test session id, in bytes.
 const SESSION_BYTES: usize = 128;
-/// Tables on a page of statistics when the caller does not say.
+/// The longest plan token, in bytes.
+const TOKEN_BYTES: usize = 2048;
+/// Tables or operations on a page when the caller does not say.
 const PAGE: usize = 100;
 
 fn field(field: &'static str, problem: impl Into<String>) -> Error {
@@ -36,6 +46,75 @@ fn mode(validate_only: bool) -> Mode {
         true => Mode::DryRun,
         false => Mode::Execute,
     }
+}
+
+/// What a caller says about a request besides what is to be done.
+pub(super) fn terms(request_id: &str, plan_token: &str) -> Result<Terms, Error> {
+    let request = match request_id {
+        "" => None,
+        id => Some(uuid("request_id", id)?),
+    };
+    if plan_token.len() > TOKEN_BYTES {
+        let problem = format!("must have at most {TOKEN_BYTES} bytes");
+        return Err(field("plan_token", problem));
+    }
+    Ok(Terms {
+        request,
+        plan_token: (!plan_token.is_empty()).then(|| plan_token.to_owned()),
+        parent: None,
+    })
+}
+
+fn uuid(name: &'static str, text: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text).map_err(|_| field(name, "must be a UUID"))
+}
+
+pub(super) fn which(message: proto::GetOperationRequest) -> Result<Which, Error> {
+    match message.operation {
+        None => Err(field("operation", "give operation_id or request_id")),
+        Some(OperationField::OperationId(id)) => {
+            text("operation_id", &id, NAME_BYTES)?;
+            Ok(Which::Id(id))
+        }
+        Some(OperationField::RequestId(id)) => Ok(Which::Request(uuid("request_id", &id)?)),
+    }
+}
+
+pub(super) fn number(name: &'static str, value: i64) -> Result<u64, Error> {
+    u64::try_from(value).map_err(|_| field(name, "must not be negative"))
+}
+
+pub(super) fn filter(message: proto::ListOperationsRequest) -> Result<Filter, Error> {
+    let given = |name, value: String| match value.is_empty() {
+        true => Ok(None),
+        false => text(name, &value, NAME_BYTES).map(|()| Some(value)),
+    };
+    let state = match proto::operation::State::try_from(message.state) {
+        Ok(proto::operation::State::Unspecified) => None,
+        Ok(proto::operation::State::Running) => Some(State::Open),
+        Ok(proto::operation::State::InDoubt) => Some(State::InDoubt),
+        Ok(proto::operation::State::EffectsPending) => Some(State::EffectsPending),
+        Ok(proto::operation::State::Succeeded) => Some(State::Complete),
+        Ok(proto::operation::State::Failed) => Some(State::Failed),
+        Err(_) => return Err(field("state", format!("{} is no state", message.state))),
+    };
+    let since = message.begin_time_from.map(|from| {
+        let moment = Timestamp::new(from.seconds, from.nanos);
+        moment.map_err(|_| field("begin_time_from", "is no moment"))
+    });
+    let before = match message.page_token.as_str() {
+        "" => None,
+        token => Some(OperationId::from(uuid("page_token", token)?)),
+    };
+    Ok(Filter {
+        targets: given("target", message.target)?.map(|target| vec![target]),
+        actor: given("actor", message.actor)?,
+        action: given("action", message.action)?,
+        state,
+        since: since.transpose()?,
+        before,
+        limit: page_size(message.page_size)?,
+    })
 }
 
 pub(super) fn reset_user(message: proto::ResetUserRequest) -> Result<Action, Error> {
@@ -189,12 +268,16 @@ pub(super) struct Page {
     pub(super) after: Option<String>,
 }
 
+fn page_size(size: i32) -> Result<usize, Error> {
+    match size {
+        0 => Ok(PAGE),
+        size @ 1..=1000 => Ok(usize::try_from(size).unwrap_or(PAGE)),
+        _ => Err(field("page_size", "must be 1 to 1000")),
+    }
+}
+
 pub(super) fn page(message: &proto::StatisticsRequest) -> Result<Page, Error> {
-    let size = match message.page_size {
-        0 => PAGE,
-        size @ 1..=1000 => usize::try_from(size).unwrap_or(PAGE),
-        _ => return Err(field("page_size", "must be 1 to 1000")),
-    };
+    let size = page_size(message.page_size)?;
     let token = message.page_token.as_str();
     let after = match token.is_empty() {
         true => None,

@@ -1,6 +1,12 @@
 //! The events of a streaming operation.
 
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_stream::{Stream, StreamExt as _, wrappers::UnboundedReceiverStream};
@@ -16,25 +22,34 @@ use crate::{
 /// The events of one operation, the last of them its result or a status.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<FullResetResponse, Status>> + Send>>;
 
-/// What an operation tells, numbered from 1. The operation does not depend on
-/// anybody reading this.
-pub(super) fn of(running: Running, progress: UnboundedReceiver<Progress>) -> Events {
+/// What an operation tells, each with its number. The operation does not
+/// depend on anybody reading this.
+pub(super) fn of(running: Running, progress: UnboundedReceiver<(u64, Progress)>) -> Events {
     let operation = running.operation.to_string();
-    let told = UnboundedReceiverStream::new(progress)
-        .map(move |progress| Ok(reply::event(progress, &operation)));
-    let end = tokio_stream::once(running).then(|running| async {
-        let finished = running.end().await;
-        let finished = finished.map_err(|failure| status::failure(&failure))?;
-        let result = reply::result(&finished).ok_or_else(status::invariant)?;
-        Ok(Event::Finished(proto::Finished {
-            result: Some(result),
-        }))
+    let last = Arc::new(AtomicU64::new(0));
+    let told = UnboundedReceiverStream::new(progress).map({
+        let last = Arc::clone(&last);
+        move |(number, progress)| {
+            last.store(number, Ordering::Relaxed);
+            let event = reply::event(progress, &operation);
+            Ok((number, event))
+        }
     });
-    let mut number = 0;
-    let numbered = told.chain(end).map(move |event: Result<Event, Status>| {
-        number += 1;
-        event.map(|event| FullResetResponse {
-            number,
+    let end = tokio_stream::once(running).then(move |running| {
+        let last = Arc::clone(&last);
+        async move {
+            let finished = running.end().await;
+            let finished = finished.map_err(|failure| status::failure(&failure))?;
+            let result = reply::result(&finished).ok_or_else(status::invariant)?;
+            let event = Event::Finished(proto::Finished {
+                result: Some(result),
+            });
+            Ok((last.load(Ordering::Relaxed) + 1, event))
+        }
+    });
+    let numbered = told.chain(end).map(|event: Result<(u64, Event), Status>| {
+        event.map(|(number, event)| FullResetResponse {
+            number: reply::number(number),
             event: Some(event),
         })
     });

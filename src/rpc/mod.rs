@@ -5,11 +5,13 @@ pub mod authn;
 mod convert;
 mod events;
 mod limits;
+mod operations;
 mod reply;
 mod status;
 
 pub use authn::Authenticator;
 pub use limits::{NormaliseErrors, panicked};
+pub use operations::Operations;
 pub use status::reason;
 
 use std::{sync::Arc, time::Instant};
@@ -18,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     access::{self, Grant, Principal},
-    engine::{Done, Engine, Finished},
+    engine::{Done, Engine, Finished, Terms},
     error::{Error, Failure},
     operation::Action,
     proto::{
@@ -79,15 +81,16 @@ impl Resets {
         &self,
         call: &Call,
         target: &str,
+        terms: Result<Terms, Error>,
         action: Result<Action, Error>,
     ) -> Result<Finished<Done>, Status> {
         let early = |error| status::failure(&call.failed(error));
-        let action = action.map_err(early)?;
+        let (action, terms) = (action.map_err(early)?, terms.map_err(early)?);
         let grant = self.grant(call, target, action).map_err(early)?;
         let failed = |failure: Failure| status::failure(&failure);
         let running = self
             .engine
-            .start(grant, call.deadline, None)
+            .start(grant, terms, call.deadline, None)
             .map_err(failed)?;
         running.end().await.map_err(failed)
     }
@@ -163,8 +166,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, &message.plan_token);
         let finished = self
-            .change(&call, &target, convert::reset_user(message))
+            .change(&call, &target, terms, convert::reset_user(message))
             .await?;
         let result = reply::result(&finished).ok_or_else(status::invariant)?;
         Ok(with_id(
@@ -182,8 +186,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, &message.plan_token);
         let action = convert::reset_test_users(message);
-        let finished = self.change(&call, &target, action).await?;
+        let finished = self.change(&call, &target, terms, action).await?;
         let result = reply::result(&finished).ok_or_else(status::invariant)?;
         Ok(with_id(
             finished.operation,
@@ -200,8 +205,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, &message.plan_token);
         let finished = self
-            .change(&call, &target, convert::cleanup(message))
+            .change(&call, &target, terms, convert::cleanup(message))
             .await?;
         let response = reply::cleaned(&finished).ok_or_else(status::invariant)?;
         Ok(with_id(finished.operation, response))
@@ -217,10 +223,14 @@ impl ResetService for Resets {
         let message = request.into_inner();
         let target = message.target.clone();
         let early = |error| status::failure(&call.failed(error));
+        let terms = convert::terms(&message.request_id, &message.plan_token);
+        let terms = terms.map_err(early)?;
         let action = convert::full_reset(message).map_err(early)?;
         let grant = self.grant(&call, &target, action).map_err(early)?;
         let (watcher, progress) = tokio::sync::mpsc::unbounded_channel();
-        let started = self.engine.start(grant, call.deadline, Some(watcher));
+        let started = self
+            .engine
+            .start(grant, terms, call.deadline, Some(watcher));
         let running = started.map_err(|failure| status::failure(&failure))?;
         Ok(with_id(running.operation, events::of(running, progress)))
     }
@@ -232,8 +242,9 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, "");
         let finished = self
-            .change(&call, &target, convert::create_user(message))
+            .change(&call, &target, terms, convert::create_user(message))
             .await?;
         let response = reply::created(&finished).ok_or_else(status::invariant)?;
         Ok(with_id(finished.operation, response))

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use super::{convert::Page, status::guard_reason};
 use crate::{
     engine::{Advice, Done, Finished, MarkerState, Report, ResetDone, Served, Status},
-    operation::{Extent, Level, Mode, Progress, counted},
+    journal::{OperationRecord, State},
+    operation::{EffectCounts, Extent, Level, Mode, Progress, counted},
     plan::Fate,
     proto::{self, full_reset_response::Event, plan_edge::Choice},
 };
 
-fn number(value: u64) -> i64 {
+pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
@@ -103,6 +104,7 @@ fn wire_extent(extent: Extent) -> proto::ResetLevel {
         Extent::Users(level) => wire_level(level),
         Extent::TestData => proto::ResetLevel::AllTestData,
         Extent::Everything => proto::ResetLevel::FullReset,
+        Extent::Orphans => proto::ResetLevel::Unspecified,
     }
 }
 
@@ -175,12 +177,12 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
         .edges
         .iter()
         .filter(|_| dry)
-        .map(|(reference, edge)| proto::PlanEdge {
+        .map(|(reference, chosen)| proto::PlanEdge {
             reference: reference.clone(),
-            choice: choice(edge.choice.fate).into(),
-            rule: edge.choice.rule.into(),
-            strategy: strategy(edge.choice.fate).to_owned(),
-            reason: edge.choice.reason.clone(),
+            choice: choice(chosen.fate).into(),
+            rule: chosen.rule.into(),
+            strategy: strategy(chosen.fate).to_owned(),
+            reason: chosen.reason.clone(),
         });
     let rows = changes.total_rows();
     Some(proto::ResetResult {
@@ -232,7 +234,19 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
             })
             .collect(),
         test_session_id: done.session.clone(),
+        plan_token: done.plan_token.clone().unwrap_or_default(),
+        effects: Some(effects(changes.effects)),
+        errors: changes.effect_errors.clone(),
     })
+}
+
+fn effects(counts: EffectCounts) -> proto::EffectCounts {
+    proto::EffectCounts {
+        redis_keys: number(counts.redis_keys),
+        files: number(counts.files),
+        directories: number(counts.directories),
+        pending: number(counts.pending),
+    }
 }
 
 /// The result in one sentence.
@@ -245,6 +259,7 @@ fn sentence(done: &ResetDone) -> String {
         // The words that the callers of the old endpoint know.
         (Extent::TestData, _) => "Test data cleanup completed".to_owned(),
         (Extent::Everything, _) => format!("the full reset {verb} {rows}"),
+        (Extent::Orphans, _) => format!("the sweep of orphans {verb} {rows}"),
         (Extent::Users(_), None) => "there was nobody to reset".to_owned(),
         (Extent::Users(_), Some(user)) if changes.user_count == 1 => {
             let name = match user.email.is_empty() {
@@ -278,6 +293,78 @@ pub(super) fn event(progress: Progress, operation: &str) -> Event {
             duration: span(took),
         }),
         Progress::Committed => Event::Committed(proto::Committed {}),
+        Progress::EffectsFinished(counts) => Event::EffectsFinished(proto::EffectsFinished {
+            effects: Some(effects(counts)),
+        }),
+    }
+}
+
+/// An operation of the journal.
+pub(super) fn operation(record: OperationRecord) -> proto::Operation {
+    use proto::operation::State as Told;
+    let state = match record.state {
+        State::Open => Told::Running,
+        State::InDoubt => Told::InDoubt,
+        State::EffectsPending => Told::EffectsPending,
+        State::Complete => Told::Succeeded,
+        State::Failed => Told::Failed,
+    };
+    let finished = record
+        .reply
+        .as_deref()
+        .and_then(|reply| serde_json::from_str::<Finished<Done>>(reply).ok());
+    let reason = record.reason.map(|reason| format!("ERROR_REASON_{reason}"));
+    let reason = reason.and_then(|name| proto::ErrorReason::from_str_name(&name));
+    proto::Operation {
+        operation_id: record.operation.to_string(),
+        parent_operation_id: record.parent.map_or_else(String::new, |id| id.to_string()),
+        request_id: record.request.unwrap_or_default(),
+        target: record.target,
+        actor: record.actor,
+        action: record.action,
+        request_json: record.body,
+        validate_only: record.is_dry_run,
+        state: state.into(),
+        begin_time: moment(record.began_at),
+        end_time: record.ended_at.and_then(moment),
+        duration: record
+            .took_us
+            .and_then(|took| span(Duration::from_micros(took))),
+        reason: reason.unwrap_or(proto::ErrorReason::Unspecified).into(),
+        error_message: record.message.unwrap_or_default(),
+        cancel_requested: record.cancel_requested,
+        server_id: record.server,
+        result: finished.as_ref().and_then(result),
+    }
+}
+
+/// One event, as a watcher is told.
+pub(super) fn watched(
+    place: u64,
+    progress: Progress,
+    operation: &str,
+) -> proto::WatchOperationResponse {
+    use proto::watch_operation_response::Event as Watched;
+    let event = match event(progress, operation) {
+        Event::Started(event) => Some(Watched::Started(event)),
+        Event::StepStarted(event) => Some(Watched::StepStarted(event)),
+        Event::StepFinished(event) => Some(Watched::StepFinished(event)),
+        Event::Committed(event) => Some(Watched::Committed(event)),
+        Event::EffectsFinished(event) => Some(Watched::EffectsFinished(event)),
+        Event::Finished(_) => None,
+    };
+    proto::WatchOperationResponse {
+        number: number(place),
+        event,
+    }
+}
+
+/// The last event, as a watcher is told.
+pub(super) fn ended(place: u64, record: OperationRecord) -> proto::WatchOperationResponse {
+    use proto::watch_operation_response::Event as Watched;
+    proto::WatchOperationResponse {
+        number: number(place),
+        event: Some(Watched::Finished(operation(record))),
     }
 }
 

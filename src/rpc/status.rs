@@ -171,12 +171,69 @@ fn told(error: &Error) -> Told {
         }
         Error::Target(error) => at_target(error),
         Error::Journal(_) => Told::new(Code::FailedPrecondition, ErrorReason::AuditUnavailable),
-        Error::Draining => Told::new(Code::Unavailable, ErrorReason::ServerDraining).retry(),
+        Error::RequestReused(id) => {
+            let mut told = Told::new(Code::InvalidArgument, ErrorReason::RequestIdReused);
+            let problem = "was used with another request";
+            told.details
+                .add_bad_request_violation("request_id", problem);
+            told.with("request_id", id.to_string())
+        }
+        Error::RequestTooOld(id) => {
+            let mut told = Told::new(Code::InvalidArgument, ErrorReason::InvalidField);
+            let problem = "is more than seven days old";
+            told.details
+                .add_bad_request_violation("request_id", problem);
+            told.with("field", "request_id")
+                .with("request_id", id.to_string())
+        }
+        Error::InProgress { holders } => Told::new(Code::Aborted, ErrorReason::OperationInProgress)
+            .retry()
+            .with("holders", holders),
+        Error::OperationNotFound(operation) => {
+            Told::new(Code::NotFound, ErrorReason::OperationNotFound)
+                .resource("operation", operation, "not in the journal")
+                .with("operation", operation)
+        }
+        Error::NotCancellable(operation) => Told::new(
+            Code::FailedPrecondition,
+            ErrorReason::OperationNotCancellable,
+        )
+        .with("operation", operation.to_string()),
+        Error::Recorded { reason, .. } => recorded(reason),
+        Error::Draining | Error::Stopped => {
+            Told::new(Code::Unavailable, ErrorReason::ServerDraining).retry()
+        }
         Error::DeadlineExceeded { phase } => {
             Told::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded).with("phase", phase)
         }
         Error::Invariant => Told::new(Code::Internal, ErrorReason::InvariantViolated),
     }
+}
+
+/// An error that was told before, by its reason.
+fn recorded(reason: &str) -> Told {
+    let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}"))
+        .unwrap_or(ErrorReason::InvariantViolated);
+    let code = match reason {
+        ErrorReason::UserNotFound | ErrorReason::TargetNotFound => Code::NotFound,
+        ErrorReason::UserExists => Code::AlreadyExists,
+        ErrorReason::InvalidField | ErrorReason::RequestIdReused => Code::InvalidArgument,
+        ErrorReason::BlastRadiusExceeded => Code::ResourceExhausted,
+        ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorReason::OperationCancelled => Code::Cancelled,
+        ErrorReason::LockTimeout
+        | ErrorReason::Deadlock
+        | ErrorReason::SchemaDrift
+        | ErrorReason::PlanStale
+        | ErrorReason::OperationInProgress
+        | ErrorReason::OperationAborted => Code::Aborted,
+        ErrorReason::DatabaseUnavailable
+        | ErrorReason::ServiceNotInitialized
+        | ErrorReason::ServerDraining => Code::Unavailable,
+        ErrorReason::InvariantViolated => Code::Internal,
+        _ => Code::FailedPrecondition,
+    };
+    Told::new(code, reason)
 }
 
 fn at_target(error: &target::Error) -> Told {
@@ -228,6 +285,7 @@ fn at_target(error: &target::Error) -> Told {
         }
         E::ReadOnly => precondition(ErrorReason::DatabaseReadOnly),
         E::Permission { step } => precondition(ErrorReason::DatabasePermission).with("step", step),
+        E::Lost => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry(),
         E::InDoubt => Told::new(Code::Unknown, ErrorReason::OutcomeInDoubt),
         E::Database { step, .. } => {
             Told::new(Code::Internal, ErrorReason::InvariantViolated).with("step", step)
@@ -253,6 +311,7 @@ fn denied(error: &Denied) -> Told {
         Denied::Target { subject, target } => told(ErrorReason::TargetNotGranted)
             .with("subject", subject)
             .with("target", target),
+        Denied::Plan { subject } => told(ErrorReason::PlanOfAnotherCaller).with("subject", subject),
         Denied::Action { subject, action } => told(ErrorReason::TargetNotGranted)
             .with("subject", subject)
             .with("action", *action),

@@ -104,6 +104,9 @@ pub enum Error {
     /// The connection was lost at the commit.
     #[error("the connection was lost at the commit, which may or may not have happened")]
     InDoubt,
+    /// The connection was lost at the commit, which did not happen.
+    #[error("the connection was lost at the commit, which did not happen")]
+    Lost,
     /// Anything else that the database says.
     #[error("the database failed during {step}")]
     Database {

@@ -105,6 +105,12 @@ impl Target {
         self.credentials.redacted()
     }
 
+    /// True once anybody has asked the database anything.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.pool.get().is_some()
+    }
+
     async fn pool(&self) -> Result<&Pool, Error> {
         self.pool
             .get_or_try_init(|| Pool::connect(&self.credentials))
@@ -141,9 +147,30 @@ impl Target {
             target: self.name().to_owned(),
             problems,
         })?;
+        self.understands(&mut session, &model).await?;
         let model = Arc::new(model);
         *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&model));
         Ok(model)
+    }
+
+    /// Has the database read the conditions of the policy, so that a wrong one
+    /// is told before the first sweep.
+    async fn understands(&self, session: &mut Session, model: &Model) -> Result<(), Error> {
+        for (&table, condition) in model.orphans() {
+            let name = &model.schema().table(table).name;
+            let sql = format!(
+                "SELECT '1' FROM {} WHERE ({condition}) LIMIT 0",
+                self.dialect.table(name)
+            );
+            if session.query(&Statement::plain(sql)).await.is_err() {
+                let text = format!("orphans of {name}: the database does not take {condition:?}");
+                return Err(Error::Policy {
+                    target: self.name().to_owned(),
+                    problems: vec![Problem::new(text)],
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The schema as it is now, whatever the policy says.

@@ -63,8 +63,8 @@ pub struct Backlog {
 const STEP: &str = "claiming effects";
 
 impl Target {
-    /// Claims effects for this long: those in Redis first, then files, as far
-    /// as they are under one of these roots.
+    /// Claims effects for this long: those in Redis first, if wanted, then
+    /// files, as far as they are under one of these roots.
     ///
     /// # Errors
     ///
@@ -74,10 +74,11 @@ impl Target {
         server: &str,
         whose: Whose,
         roots: &BTreeMap<String, String>,
+        with_redis: bool,
         lease: Duration,
         most: usize,
     ) -> Result<Vec<Claimed>, Error> {
-        let question = claimable(self.dialect.as_ref(), whose, roots, most);
+        let question = claimable(self.dialect.as_ref(), whose, roots, with_redis, most);
         // Mostly there is nothing, and then nobody is kept from writing.
         let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
         let is_idle = session.rows(&question).await?.is_empty();
@@ -196,6 +197,40 @@ impl Target {
         Ok(removed)
     }
 
+    /// Whether a user of one of these keys or e-mails is there; true as well
+    /// as long as the schema was not read.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn is_known(&self, subjects: &[String]) -> Result<bool, Error> {
+        let Some(model) = self.cached() else {
+            return Ok(true);
+        };
+        let (dialect, users) = (self.dialect.as_ref(), model.users());
+        let table = model.schema().table(users.table);
+        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        for subject in subjects {
+            for id in [users.key, users.email] {
+                let column = table.column(id);
+                if !dialect.accepts(column, subject) {
+                    continue;
+                }
+                let sql = format!(
+                    "SELECT '1' FROM {} WHERE {} = {} LIMIT 1",
+                    dialect.rows(table),
+                    dialect.quote(&column.name),
+                    dialect.parameter(1, Some(column)),
+                );
+                let question = Statement::new(sql, vec![subject.clone()]);
+                if !session.rows(&question).await?.is_empty() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Tries everything again that somebody had to look at.
     ///
     /// # Errors
@@ -250,6 +285,7 @@ fn claimable(
     dialect: &dyn Dialect,
     whose: Whose,
     roots: &BTreeMap<String, String>,
+    with_redis: bool,
     most: usize,
 ) -> Statement {
     let (table, now) = (dialect.own_table("effect"), dialect.now_ms());
@@ -263,9 +299,12 @@ fn claimable(
         Whose::Anybody => format!("next_attempt_ms <= {now}"),
     };
     let held: Vec<String> = roots.values().map(|root| value(root)).collect();
+    let files = (!held.is_empty()).then(|| format!("root_id IN ({})", held.join(", ")));
+    let redis = with_redis.then(|| "root_id IS NULL".to_owned());
+    let held: Vec<String> = redis.into_iter().chain(files).collect();
     let held = match held.is_empty() {
-        true => "root_id IS NULL".to_owned(),
-        false => format!("(root_id IS NULL OR root_id IN ({}))", held.join(", ")),
+        true => "1 = 0".to_owned(),
+        false => format!("({})", held.join(" OR ")),
     };
     let sql = format!(
         "SELECT id, operation_id, root_id, subjects, effects, {}, counts FROM {table} \

@@ -7,7 +7,7 @@ use resetd::{
     access::Role,
     address::Address,
     admin::token,
-    config::{Config, Reflection, TargetConfig},
+    config::{Config, JournalConfig, Reflection, TargetConfig},
     guard::{Limits, NameRules},
     policy::Policy,
     proto::{
@@ -57,7 +57,8 @@ impl Wire {
         );
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            journal: folder.path().join("journal.db"),
+            journal: JournalConfig::File(folder.path().join("journal.db")),
+            keep: jiff::SignedDuration::from_hours(24 * 90),
             reflection: Reflection::Off,
             drain: Duration::from_secs(30),
             targets: vec![TargetConfig {

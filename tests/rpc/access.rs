@@ -9,8 +9,10 @@ use resetd::{
     access::{Principal, Role, Token},
     admin::token,
     proto::{
-        self, CleanupRequest, CreateTestUserRequest, FullResetRequest, GetStatusRequest,
-        ResetTestUsersRequest, ResetUserRequest, StatisticsRequest,
+        self, CancelOperationRequest, CleanupRequest, CreateTestUserRequest, FullResetRequest,
+        GetOperationRequest, GetStatusRequest, ListOperationsRequest, ResetTestUsersRequest,
+        ResetUserRequest, StatisticsRequest, WatchOperationRequest,
+        get_operation_request::Operation,
     },
 };
 use tonic::{Code, transport::Channel};
@@ -47,7 +49,11 @@ const fn row(
 }
 
 const SERVICE: &str = "resetd.v1.ResetService";
+const OPERATIONS: &str = "resetd.v1.OperationService";
 const SESSION: &str = "test_session_1640995200_abc12345";
+
+/// An operation that is not there: whoever may look for it is told so.
+const UNKNOWN: &str = "019a0000-0000-7000-8000-000000000000";
 
 /// Every method, and each variant of a message that asks for more.
 const MATRIX: &[Row] = &[
@@ -96,6 +102,28 @@ const MATRIX: &[Row] = &[
         };
         request.encode_to_vec()
     }),
+    row("ListOperations", "", Role::Viewer, |_| {
+        ListOperationsRequest::default().encode_to_vec()
+    }),
+    row("GetOperation", UNKNOWN, Role::Viewer, |_| {
+        let request = GetOperationRequest {
+            operation: Some(Operation::OperationId(UNKNOWN.to_owned())),
+        };
+        request.encode_to_vec()
+    }),
+    row("WatchOperation", UNKNOWN, Role::Viewer, |_| {
+        let request = WatchOperationRequest {
+            operation_id: UNKNOWN.to_owned(),
+            ..WatchOperationRequest::default()
+        };
+        request.encode_to_vec()
+    }),
+    row("CancelOperation", UNKNOWN, Role::Tester, |_| {
+        let request = CancelOperationRequest {
+            operation_id: UNKNOWN.to_owned(),
+        };
+        request.encode_to_vec()
+    }),
     row("CreateTestUser", "", Role::Tester, |dry| create(dry, "")),
     row("CreateTestUser", "VENDOR", Role::Tester, |dry| {
         create(dry, "VENDOR")
@@ -140,8 +168,15 @@ fn create(validate_only: bool, user_type: &str) -> Vec<u8> {
     request.encode_to_vec()
 }
 
+fn service(method: &str) -> &'static str {
+    match method.ends_with("Operation") || method == "ListOperations" {
+        true => OPERATIONS,
+        false => SERVICE,
+    }
+}
+
 fn path(method: &str) -> String {
-    format!("/{SERVICE}/{method}")
+    format!("/{}/{method}", service(method))
 }
 
 fn bearer(secret: &str) -> Vec<u8> {
@@ -184,7 +219,9 @@ fn every_method_that_is_declared_has_its_row() {
         .flat_map(|service| service.methods().collect::<Vec<_>>())
         .map(|method| method.full_name().to_owned())
         .collect();
-    let rows = MATRIX.iter().map(|row| format!("{SERVICE}.{}", row.method));
+    let rows = MATRIX
+        .iter()
+        .map(|row| format!("{}.{}", service(row.method), row.method));
     let rows: BTreeSet<String> = rows.collect();
     let without: Vec<_> = declared.difference(&rows).collect();
     assert!(without.is_empty(), "methods without a row: {without:?}");
@@ -216,7 +253,12 @@ async fn every_method_asks_for_its_least_role_and_no_more() {
                 let message = (row.message)(true);
                 let answer = call(&channel, &path(row.method), &[&header], message).await;
                 let name = format!("{} {} as {role}", row.method, row.variant);
-                answer.unwrap_or_else(|status| panic!("{name}: {status:?}"));
+                match answer {
+                    Err(status) if row.variant == UNKNOWN => {
+                        Told::of(&status).is(Code::NotFound, "OPERATION_NOT_FOUND");
+                    }
+                    other => drop(other.unwrap_or_else(|status| panic!("{name}: {status:?}"))),
+                }
                 leaves += 1;
             }
         }

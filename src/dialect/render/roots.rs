@@ -22,6 +22,8 @@ pub enum Seed<'a> {
         /// Which users may go.
         eligible: &'a Eligible,
     },
+    /// Rows that have no owner any more, by the policy's conditions.
+    Orphans,
     /// The users that a full reset keeps.
     Kept {
         /// Whether admins are among them.
@@ -95,7 +97,7 @@ impl Renderer<'_> {
             return None;
         }
         let (named, eligible) = match seed {
-            Seed::Key(_) | Seed::Kept { .. } => return None,
+            Seed::Key(_) | Seed::Orphans | Seed::Kept { .. } => return None,
             Seed::TestUsers(eligible) => {
                 (Condition::plain(self.has_test_email(eligible)), eligible)
             }
@@ -184,6 +186,11 @@ impl Renderer<'_> {
                     marked.sql = format!("{} AND {}", marked.sql, self.may_go(eligible));
                 }
                 Some(marked)
+            }
+            Seed::Orphans => {
+                let condition = self.plan.model().orphans().get(&self.plan.set(set).table)?;
+                let is_root = self.plan.set(set).is_root;
+                is_root.then(|| Condition::plain(format!("({condition})")))
             }
             Seed::Kept { admins, protected } => {
                 let mut kept = vec![self.is_listed(protected)];

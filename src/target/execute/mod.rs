@@ -70,6 +70,8 @@ pub enum Start {
         /// Which users may go.
         eligible: Eligible,
     },
+    /// The rows that have no owner any more.
+    Orphans,
     /// Everything.
     Everything {
         /// Whether admins stay.
@@ -89,9 +91,10 @@ impl Start {
             | Self::Marked {
                 session: Some(_), ..
             } => Hold::Shared,
-            Self::TestUsers(_) | Self::Marked { session: None, .. } | Self::Everything { .. } => {
-                Hold::Exclusive
-            }
+            Self::TestUsers(_)
+            | Self::Marked { session: None, .. }
+            | Self::Orphans
+            | Self::Everything { .. } => Hold::Exclusive,
         }
     }
 }
@@ -266,6 +269,7 @@ impl Execution<'_> {
                 self.check_eligible(eligible).await?;
                 self.name_users(&seed, changes).await?;
             }
+            Start::Orphans => self.find_all(&Seed::Orphans).await?,
             Start::Everything {
                 preserve_admins,
                 protected,

@@ -1,0 +1,225 @@
+//! The chain of a journal's records: each holds the hash of the one before,
+//! and the anchor holds the last.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Error,
+    place::{Connection, Pool, field, values},
+    seal::Keys,
+};
+
+/// The end of a chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) number: i64,
+    pub(super) hash: String,
+}
+
+/// A record, before it is in a chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Link<'a> {
+    pub(super) operation: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) at: &'a str,
+    pub(super) body: &'a str,
+}
+
+/// What is wrong with a chain, at which record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// The chain.
+    pub chain: String,
+    /// The record's number in it.
+    pub number: i64,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// What a look at every chain found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// How many chains there are.
+    pub chains: u64,
+    /// How many records they have.
+    pub records: u64,
+    /// What is wrong.
+    pub flaws: Vec<Flaw>,
+}
+
+impl Head {
+    /// The hash of the record that comes next.
+    fn next(&self, link: &Link<'_>) -> Self {
+        let number = self.number + 1;
+        let mut digest = Sha256::new();
+        let number_text = number.to_string();
+        let parts = [
+            &self.hash,
+            &number_text,
+            link.operation,
+            link.kind,
+            link.at,
+            link.body,
+        ];
+        for part in parts {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+        Self {
+            number,
+            hash: hex::encode(digest.finalize()),
+        }
+    }
+
+    /// What the anchor's seal is over.
+    pub(super) fn sealed(&self, chain: &str, pruned: &Head) -> String {
+        format!(
+            "{chain} {} {} {} {}",
+            self.number, self.hash, pruned.number, pruned.hash
+        )
+    }
+}
+
+/// Adds a record behind the head; gives the new head.
+pub(super) async fn append(
+    connection: &mut Connection,
+    chain: &str,
+    head: &Head,
+    link: &Link<'_>,
+) -> Result<Head, sqlx::Error> {
+    let next = head.next(link);
+    let sql = "INSERT INTO record (chain, number, operation_id, kind, at, body, hash) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let hash = next.hash.clone();
+    let values = values![
+        chain,
+        next.number,
+        link.operation,
+        link.kind,
+        link.at,
+        link.body,
+        hash
+    ];
+    connection.run(sql, values).await?;
+    Ok(next)
+}
+
+/// The head of a chain, and up to where it was pruned, as the anchor says.
+pub(super) async fn anchored(
+    connection: &mut Connection,
+    chain: &str,
+) -> Result<Option<(Head, Head)>, sqlx::Error> {
+    let sql = "SELECT CAST(number AS TEXT), hash, CAST(pruned_number AS TEXT), pruned_hash \
+               FROM anchor WHERE chain = $1";
+    let row = connection.row(sql, values![chain]).await?;
+    let head = |number: &str, hash: &str| Head {
+        number: number.parse().unwrap_or(0),
+        hash: hash.to_owned(),
+    };
+    Ok(row.map(|row| {
+        (
+            head(field(&row, 0), field(&row, 1)),
+            head(field(&row, 2), field(&row, 3)),
+        )
+    }))
+}
+
+/// Looks at every record of every chain.
+pub(super) async fn verify(pool: &Pool, keys: &Keys) -> Result<Verification, Error> {
+    let mut verification = Verification::default();
+    let sql = "SELECT chain, CAST(number AS TEXT), hash, seal, CAST(pruned_number AS TEXT), \
+               pruned_hash FROM anchor ORDER BY chain";
+    let mut chains = Vec::new();
+    for row in pool.rows(sql, Vec::new()).await? {
+        let chain = field(&row, 0).to_owned();
+        let number = |index| field(&row, index).parse().unwrap_or(0);
+        let end = Head {
+            number: number(1),
+            hash: field(&row, 2).to_owned(),
+        };
+        let pruned = Head {
+            number: number(4),
+            hash: field(&row, 5).to_owned(),
+        };
+        let seal = field(&row, 3);
+        // Records from before there were chains were sealed by nobody.
+        if !seal.is_empty() && !keys.is_sealed(end.sealed(&chain, &pruned).as_bytes(), seal) {
+            verification.flaws.push(Flaw {
+                chain: chain.clone(),
+                number: end.number,
+                problem: "the anchor was not written by a server of this journal".to_owned(),
+            });
+        }
+        follow(pool, &chain, pruned, &end, &mut verification).await?;
+        chains.push(chain);
+        verification.chains += 1;
+    }
+    let sql = "SELECT chain, CAST(max(number) AS TEXT) FROM record GROUP BY chain";
+    for row in pool.rows(sql, Vec::new()).await? {
+        if !chains.iter().any(|chain| chain == field(&row, 0)) {
+            verification.flaws.push(Flaw {
+                chain: field(&row, 0).to_owned(),
+                number: field(&row, 1).parse().unwrap_or(0),
+                problem: "the chain has no anchor".to_owned(),
+            });
+        }
+    }
+    Ok(verification)
+}
+
+/// How many records are looked at in one go.
+const PAGE: i64 = 1000;
+
+async fn follow(
+    pool: &Pool,
+    chain: &str,
+    pruned: Head,
+    end: &Head,
+    verification: &mut Verification,
+) -> Result<(), Error> {
+    let mut head = pruned;
+    let mut flaw = |number: i64, problem: &str| {
+        verification.flaws.push(Flaw {
+            chain: chain.to_owned(),
+            number,
+            problem: problem.to_owned(),
+        });
+    };
+    loop {
+        let sql = "SELECT operation_id, kind, at, body, hash, CAST(number AS TEXT) FROM record \
+                   WHERE chain = $1 AND number > $2 ORDER BY number LIMIT $3";
+        let rows = pool.rows(sql, values![chain, head.number, PAGE]).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            let link = Link {
+                operation: field(row, 0),
+                kind: field(row, 1),
+                at: field(row, 2),
+                body: field(row, 3),
+            };
+            let number: i64 = field(row, 5).parse().unwrap_or(0);
+            if number != head.number + 1 {
+                flaw(head.number + 1, "a record is missing");
+                return Ok(());
+            }
+            let expected = head.next(&link);
+            if expected.hash != field(row, 4) {
+                flaw(number, "the record is not the one that was written");
+                return Ok(());
+            }
+            head = expected;
+            verification.records += 1;
+        }
+    }
+    if head.number < end.number {
+        flaw(head.number + 1, "the last records are missing");
+    } else if head != *end {
+        flaw(
+            head.number,
+            "there are records that the anchor does not know",
+        );
+    }
+    Ok(())
+}

@@ -13,7 +13,7 @@ use crate::schema::{
 /// The statements that read a catalogue.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
-    /// schema, table, hidden locator, has triggers, has collations, obstacle,
+    /// schema, table, hidden locator, has triggers or rules, has collations, obstacle,
     /// has heirs.
     pub tables: String,
     /// schema, table, column, type, nullable, default, generated, automatic,

@@ -10,7 +10,7 @@ mod sqlite;
 
 pub use catalogue::{Catalogue, Raw, Row};
 pub use postgres::Postgres;
-pub use render::{Eligible, Renderer, Seed};
+pub use render::{Chain, Eligible, Renderer, Seed, Tally, reachable};
 pub use sqlite::Sqlite;
 
 use std::{fmt, time::Duration};
@@ -165,6 +165,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Begins the transaction of an operation, which may take `time`, and
     /// sets what holds for it.
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
+
+    /// Settings of a transaction whose statements are kept prepared.
+    fn prepared(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Locks the rows that a query finds against everybody else.
     fn for_update(&self) -> &'static str;

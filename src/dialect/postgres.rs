@@ -245,6 +245,11 @@ impl Dialect for Postgres {
         )
     }
 
+    /// Otherwise a statement is planned anew the first five times.
+    fn prepared(&self) -> Option<&'static str> {
+        Some("SET LOCAL plan_cache_mode = force_generic_plan")
+    }
+
     fn now_ms(&self) -> &'static str {
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     }
@@ -347,8 +352,10 @@ impl Dialect for Postgres {
                 "SELECT {names}, CASE WHEN c.relkind = 'r' AND NOT EXISTS (SELECT 1 \
                  FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary) \
                  THEN 'ctid' END, \
-                 CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS g \
-                 WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) THEN '1' ELSE '0' END, '0', \
+                 CASE WHEN c.relhasrules OR EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS g \
+                 WHERE NOT g.tgisinternal AND (g.tgrelid = c.oid OR c.relkind = 'p' \
+                 AND g.tgrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))) \
+                 THEN '1' ELSE '0' END, '0', \
                  CASE WHEN row_security_active(c.oid) THEN 'row-level security hides rows of it \
                  from role ' || current_user || '; connect as its owner or as a role with \
                  BYPASSRLS' END, \

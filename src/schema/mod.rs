@@ -42,7 +42,7 @@ pub struct Table {
     /// The indexes that serve every row; partial and expression indexes do
     /// not.
     pub indexes: Vec<Index>,
-    /// True when a row-level trigger of the application's own fires on it.
+    /// True when a row-level trigger or a rule of the application's own fires on it.
     pub has_triggers: bool,
     /// True when some column of it compares by a collation of its own, so
     /// that comparisons must name the one that they mean.

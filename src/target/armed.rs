@@ -182,6 +182,46 @@ pub(super) async fn seen(session: &mut Session, dialect: &dyn Dialect) -> Result
     })
 }
 
+/// Asks everything that [`seen`] asks, the fingerprint of the schema, and
+/// `root`, a question with two columns, at once. It is no question for a
+/// database that was never armed.
+pub(super) fn everything(dialect: &dyn Dialect, root: &Statement) -> Statement {
+    let sql = format!(
+        "WITH resetd_root (a, b) AS ({}) \
+         SELECT 'identity', i.a, i.b, i.c, i.d, NULL, NULL, NULL, NULL FROM ({}) AS i(a, b, c, d) \
+         UNION ALL SELECT 'marker', id, environment, database_name, server_identity, armed_by, \
+         armed_at, expires_at, {} FROM {} \
+         UNION ALL SELECT 'schema', f.a, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
+         FROM ({}) AS f(a) \
+         UNION ALL SELECT 'root', a, b, NULL, NULL, NULL, NULL, NULL, NULL FROM resetd_root",
+        root.sql,
+        dialect.identity(),
+        dialect.as_text("protected"),
+        dialect.own_table("marker"),
+        dialect.catalogue().fingerprint,
+    );
+    Statement::new(sql, root.parameters.clone())
+}
+
+/// The answers to [`everything`]: what the database says of itself, the
+/// fingerprint of its schema, and the root's rows.
+pub(super) fn understand(rows: &[Row]) -> Result<(Seen, String, Vec<Row>), Error> {
+    let of = |kind: &str| -> Vec<Row> {
+        let rows = rows.iter().filter(|row| field(row, 0) == kind);
+        rows.map(|row| row.iter().skip(1).cloned().collect())
+            .collect()
+    };
+    let identity = of("identity").pop().unwrap_or_default();
+    let seen = Seen {
+        database: field(&identity, 0).to_owned(),
+        server_identity: field(&identity, 1).to_owned(),
+        read_only: field(&identity, 2) == "1",
+        markers: of("marker").iter().map(marker).collect::<Result<_, _>>()?,
+    };
+    let schema = of("schema").pop().unwrap_or_default();
+    Ok((seen, field(&schema, 0).to_owned(), of("root")))
+}
+
 fn marker(row: &Row) -> Result<Marker, Error> {
     let moment = |index: usize| {
         let text = field(row, index);

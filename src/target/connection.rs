@@ -265,9 +265,12 @@ macro_rules! with {
 /// Every statement is made by a dialect from quoted names; values that
 /// callers give are always parameters.
 macro_rules! query {
-    ($statement:expr) => {{
+    ($statement:expr) => {
+        query!($statement, false)
+    };
+    ($statement:expr, $kept:expr) => {{
         let sql = AssertSqlSafe($statement.sql.clone()).into_sql_str();
-        let mut query = sqlx::query(sql).persistent(false);
+        let mut query = sqlx::query(sql).persistent($kept);
         for parameter in &$statement.parameters {
             query = query.bind(parameter);
         }
@@ -294,6 +297,20 @@ impl Session {
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
         with!(self, connection => {
             match connection.fetch_all(query!(statement)).await {
+                Ok(rows) => rows
+                    .iter()
+                    .map(|row| (0..row.len()).map(|index| row.try_get(index)).collect())
+                    .collect(),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Like [`Session::query`], for a statement that will be asked again on
+    /// this connection: it is prepared once.
+    pub(super) async fn ask(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
+        with!(self, connection => {
+            match connection.fetch_all(query!(statement, true)).await {
                 Ok(rows) => rows
                     .iter()
                     .map(|row| (0..row.len()).map(|index| row.try_get(index)).collect())

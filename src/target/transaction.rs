@@ -34,6 +34,28 @@ impl Target {
         deadline: Deadline,
         brake: Brake,
     ) -> Result<Transaction<'_>, Error> {
+        self.begin_with(deadline, brake, "").await
+    }
+
+    /// The same, with the target locked and prepared statements ready, in one
+    /// round trip.
+    pub(super) async fn begin_held(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+        hold: Hold,
+    ) -> Result<Transaction<'_>, Error> {
+        let parts = [self.dialect.prepared(), self.dialect.lock(hold)];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        self.begin_with(deadline, brake, &parts.join("; ")).await
+    }
+
+    async fn begin_with(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+        more: &str,
+    ) -> Result<Transaction<'_>, Error> {
         let time = deadline.moment().map(|moment| moment - Instant::now());
         let patience = time.map_or(LOCK_TIMEOUT, |time| time.min(LOCK_TIMEOUT));
         let in_time = |error| match error {
@@ -55,7 +77,7 @@ impl Target {
         let brake = transaction.brake.clone();
         let stop = transaction.session.stop_at(deadline.moment(), brake).await;
         stop.map_err(|fault| fault.during("the beginning"))?;
-        let begin = self.dialect.begin(patience, time);
+        let begin = self.dialect.begin(patience, time) + "; " + more;
         let begun = transaction.session.batch(&begin).await;
         begun.map_err(|fault| in_time(fault.during("the beginning")))?;
         Ok(transaction)
@@ -109,6 +131,18 @@ impl Transaction<'_> {
         self.in_time(step)?;
         let asking = self.session.query(statement);
         let answer = unless_pulled(&self.brake, self.interrupter.as_ref(), asking).await;
+        answer.map_err(|fault| self.fault(fault, step))
+    }
+
+    /// Runs a query whose columns are all text, and keeps it prepared: for
+    /// statements of which a target has few.
+    pub(super) async fn ask(
+        &mut self,
+        step: &str,
+        statement: &Statement,
+    ) -> Result<Vec<Row>, Error> {
+        self.in_time(step)?;
+        let answer = self.session.ask(statement).await;
         answer.map_err(|fault| self.fault(fault, step))
     }
 
@@ -174,8 +208,8 @@ impl Transaction<'_> {
         }
         let unbounded = self.session.never_stop().await;
         unbounded.map_err(|fault| fault.during("the commit"))?;
-        match self.session.run(&Statement::plain("COMMIT")).await {
-            Ok(_) => {
+        match self.session.batch("COMMIT").await {
+            Ok(()) => {
                 self.ended = true;
                 Ok(())
             }
@@ -239,7 +273,7 @@ impl Transaction<'_> {
     /// the database undoes it by itself.
     pub(super) async fn rollback(mut self) {
         let unbounded = self.session.never_stop().await;
-        let undone = self.session.run(&Statement::plain("ROLLBACK")).await;
+        let undone = self.session.batch("ROLLBACK").await;
         if unbounded.is_ok() && undone.is_ok() {
             self.ended = true;
         }

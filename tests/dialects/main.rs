@@ -26,6 +26,7 @@ mod partitions;
 mod server;
 mod shapes;
 mod values;
+mod ways;
 mod wire;
 mod world;
 
@@ -95,6 +96,7 @@ fn every_database_passes_every_case() {
         partitions::CASES,
         shapes::CASES,
         values::CASES,
+        ways::CASES,
         wire::CASES,
     ]
     .concat();
@@ -122,7 +124,7 @@ fn every_database_passes_every_case() {
     if only.is_empty() {
         assert_eq!(
             (sqlite, postgres),
-            (71, 116),
+            (71, 120),
             "cases went missing, or came: count again"
         );
     }

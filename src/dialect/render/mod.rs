@@ -4,9 +4,11 @@
 //! columns that other sets refer to. A set that was found empty never gets a
 //! table, and nothing that depends on it alone is sent at all.
 
+mod chain;
 mod roots;
 mod steps;
 
+pub use chain::{Chain, Tally, reachable};
 pub use roots::{Eligible, Seed};
 
 use super::{Dialect, Statement, Tie};
@@ -22,6 +24,16 @@ pub struct Renderer<'a> {
     dialect: &'a dyn Dialect,
     plan: &'a Plan,
     sizes: &'a [u64],
+    shape: Shape,
+}
+
+/// Where the rows of a set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// In a temporary table.
+    Tables,
+    /// In an expression of the same statement.
+    Chain,
 }
 
 /// The alias of the table that a statement is about.
@@ -35,6 +47,7 @@ impl<'a> Renderer<'a> {
             dialect,
             plan,
             sizes,
+            shape: Shape::Tables,
         }
     }
 
@@ -56,6 +69,15 @@ impl<'a> Renderer<'a> {
 
     fn set_name(set: SetId) -> String {
         format!("resetd_set_{}", set.index())
+    }
+
+    /// A set's rows, as a statement names them.
+    fn rows_of(&self, set: SetId) -> String {
+        let name = Self::set_name(set);
+        match self.shape {
+            Shape::Tables => self.dialect.temporary(&name),
+            Shape::Chain => name,
+        }
     }
 
     /// The columns of a set's table: how they are called there, how they are
@@ -110,7 +132,7 @@ impl<'a> Renderer<'a> {
             Locator::Hidden(_) => "l".to_owned(),
             Locator::Columns(keys) => list(keys.iter().map(|key| format!("c{}", key.0))),
         };
-        let name = self.dialect.temporary(&Self::set_name(set));
+        let name = self.rows_of(set);
         format!("SELECT {columns} FROM {name}")
     }
 
@@ -142,7 +164,7 @@ impl<'a> Renderer<'a> {
             })
             .unzip();
         let (left, right) = (tuple(left.into_iter()), list(right.into_iter()));
-        let name = self.dialect.temporary(&Self::set_name(from));
+        let name = self.rows_of(from);
         let only = round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
         format!("{left} IN (SELECT {right} FROM {name}{only})")
     }
@@ -217,7 +239,7 @@ impl<'a> Renderer<'a> {
         match path.from {
             Whence::Parents(set) => self.refers(path.foreign_key, set, round),
             Whence::Children(set) => {
-                let name = self.dialect.temporary(&Self::set_name(set));
+                let name = self.rows_of(set);
                 let only =
                     round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
                 self.referred(path.foreign_key, "c", &format!("{name}{only}"))
@@ -279,7 +301,7 @@ impl<'a> Renderer<'a> {
             .collect();
         format!(
             "INSERT INTO {} ({names}, round) {}",
-            self.dialect.temporary(&Self::set_name(set)),
+            self.rows_of(set),
             searches.join(" UNION ")
         )
     }
@@ -359,7 +381,7 @@ impl<'a> Renderer<'a> {
     /// Removes the table of a set.
     #[must_use]
     pub fn discard(&self, set: SetId) -> Statement {
-        let name = self.dialect.temporary(&Self::set_name(set));
+        let name = self.rows_of(set);
         Statement::plain(format!("DROP TABLE {name}"))
     }
 }

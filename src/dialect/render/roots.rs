@@ -45,9 +45,9 @@ pub struct Eligible {
 }
 
 /// A condition and the values of its parameters.
-struct Condition {
-    sql: String,
-    parameters: Vec<String>,
+pub(super) struct Condition {
+    pub(super) sql: String,
+    pub(super) parameters: Vec<String>,
 }
 
 impl Condition {
@@ -166,7 +166,7 @@ impl Renderer<'_> {
         )))
     }
 
-    fn rooted(&self, set: SetId, seed: &Seed<'_>) -> Option<Condition> {
+    pub(super) fn rooted(&self, set: SetId, seed: &Seed<'_>) -> Option<Condition> {
         let users = self.plan.model().users();
         let is_users = self.plan.set(set).table == users.table;
         match seed {

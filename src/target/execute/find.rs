@@ -141,7 +141,7 @@ impl Execution<'_> {
     }
 }
 
-fn blocked(references: Vec<(String, u64)>) -> Refusal {
+pub(super) fn blocked(references: Vec<(String, u64)>) -> Refusal {
     let list: Vec<String> = references
         .iter()
         .map(|(reference, rows)| format!("{reference} ({rows} rows)"))

@@ -10,6 +10,10 @@ mod digest;
 mod find;
 mod sequences;
 mod steps;
+mod strategy;
+mod swift;
+
+pub use strategy::{Choice, Strategy, strategy};
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,8 +21,8 @@ use jiff::Timestamp;
 
 use super::{Brake, Deadline, Error, Target, armed, field, transaction::Transaction};
 use crate::{
-    dialect::{Eligible, Hold, Renderer, Seed, Statement},
-    guard::{self, Cleared, UserFacts, UserRule},
+    dialect::{Eligible, Hold, Renderer, Row, Seed, Statement},
+    guard::{self, Cleared, Seen, UserFacts, UserRule},
     operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector, counted},
     plan::{Plan, Scope, SetId},
     schema::TableId,
@@ -104,6 +108,7 @@ impl Start {
 pub struct Executed {
     changes: Changes,
     digest: Option<String>,
+    strategy: Strategy,
 }
 
 impl Executed {
@@ -118,6 +123,12 @@ impl Executed {
     #[must_use]
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
+    }
+
+    /// In which way it was done.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     /// The changes, for keeping.
@@ -164,21 +175,18 @@ impl Target {
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Executed, Error> {
+        let choice = strategy(self.dialect.as_ref(), cleared.subject(), request);
+        if choice.strategy == Strategy::Chain
+            && let Some(executed) = self.attempt_swiftly(cleared, request, progress).await?
+        {
+            return Ok(executed);
+        }
         let (deadline, brake) = (request.deadline, request.brake.clone());
         let mut transaction = self.begin_braked(deadline, brake).await?;
         if request.start.hold() == Hold::Exclusive {
             transaction.interruptible(self).await?;
         }
-        let mut execution = Execution {
-            transaction,
-            cleared,
-            plan: cleared.subject(),
-            request,
-            progress,
-            sizes: vec![0; cleared.subject().sets().count()],
-            made: Vec::new(),
-            counts: BTreeMap::new(),
-        };
+        let mut execution = Execution::new(transaction, cleared, request, progress);
         match execution.work().await {
             Ok((changes, digest)) => {
                 let transaction = execution.transaction;
@@ -189,10 +197,49 @@ impl Target {
                         progress(Progress::Committed);
                     }
                 }
-                Ok(Executed { changes, digest })
+                Ok(Executed {
+                    changes,
+                    digest,
+                    strategy: Strategy::Sets,
+                })
             }
             Err(error) => {
                 execution.transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The same in few round trips; nothing when the plan has to be taken
+    /// step by step after all.
+    async fn attempt_swiftly(
+        &self,
+        cleared: &Cleared<Plan>,
+        request: &Request,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Option<Executed>, Error> {
+        let (deadline, brake) = (request.deadline, request.brake.clone());
+        let hold = request.start.hold();
+        let transaction = self.begin_held(deadline, brake, hold).await?;
+        let mut execution = Execution::new(transaction, cleared, request, progress);
+        let worked = execution.work_swiftly().await;
+        let transaction = execution.transaction;
+        match worked {
+            Ok(Some(changes)) => {
+                transaction.commit().await?;
+                progress(Progress::Committed);
+                Ok(Some(Executed {
+                    changes,
+                    digest: None,
+                    strategy: Strategy::Chain,
+                }))
+            }
+            Ok(None) => {
+                transaction.rollback().await;
+                Ok(None)
+            }
+            Err(error) => {
+                transaction.rollback().await;
                 Err(error)
             }
         }
@@ -211,6 +258,26 @@ struct Execution<'a> {
     /// The sets that have a table.
     made: Vec<SetId>,
     counts: BTreeMap<TableId, TableCounts>,
+}
+
+impl<'a> Execution<'a> {
+    fn new(
+        transaction: Transaction<'a>,
+        cleared: &'a Cleared<Plan>,
+        request: &'a Request,
+        progress: &'a (dyn Fn(Progress) + Sync),
+    ) -> Self {
+        Self {
+            transaction,
+            cleared,
+            plan: cleared.subject(),
+            request,
+            progress,
+            sizes: vec![0; cleared.subject().sets().count()],
+            made: Vec::new(),
+            counts: BTreeMap::new(),
+        }
+    }
 }
 
 impl Execution<'_> {
@@ -369,14 +436,10 @@ impl Execution<'_> {
         user: &UserSelector,
         allow_missing: bool,
     ) -> Result<Option<UserFacts>, Error> {
-        let users = self.plan.model().users();
-        let dialect = self.transaction.dialect;
-        let table = self.plan.schema().table(users.table);
-        let (field_name, asked, column) = match user {
-            UserSelector::Id(id) => ("id", id, users.key),
-            UserSelector::Email(email) => ("email", email, users.email),
+        let (field_name, asked) = match user {
+            UserSelector::Id(id) => ("id", id),
+            UserSelector::Email(email) => ("email", email),
         };
-        let column = table.column(column);
         let not_found = || match allow_missing {
             true => Ok(None),
             false => Err(Error::UserNotFound {
@@ -384,8 +447,38 @@ impl Execution<'_> {
                 value: asked.clone(),
             }),
         };
-        if !dialect.accepts(column, asked) {
+        let Some(statement) = self.root(user) else {
             return not_found();
+        };
+        let rows = self
+            .transaction
+            .query("looking the user up", &statement)
+            .await?;
+        let mut found = exactly(user, &rows);
+        match (found.pop(), found.len()) {
+            (Some(user), 0) => Ok(Some(user)),
+            (None, _) => not_found(),
+            (Some(_), others) => Err(Error::UserAmbiguous {
+                field: field_name,
+                value: asked.clone(),
+                count: others + 1,
+            }),
+        }
+    }
+
+    /// Finds the root and locks it; nothing when no row can have such a key
+    /// or e-mail.
+    fn root(&self, user: &UserSelector) -> Option<Statement> {
+        let users = self.plan.model().users();
+        let dialect = self.transaction.dialect;
+        let table = self.plan.schema().table(users.table);
+        let (asked, column) = match user {
+            UserSelector::Id(id) => (id, users.key),
+            UserSelector::Email(email) => (email, users.email),
+        };
+        let column = table.column(column);
+        if !dialect.accepts(column, asked) {
+            return None;
         }
         let name = |id| dialect.quote(&table.column(id).name);
         let text = |id| dialect.text(table.column(id), &name(id));
@@ -397,33 +490,7 @@ impl Execution<'_> {
             dialect.quote(&column.name),
             dialect.parameter(1, Some(column)),
         ) + dialect.for_update();
-        let statement = Statement::new(sql, vec![asked.clone()]);
-        let rows = self
-            .transaction
-            .query("looking the user up", &statement)
-            .await?;
-        // The database may compare more kindly than we do: by a collation
-        // that ignores case, or as numbers. Only the exact text counts.
-        let mut found: Vec<UserFacts> = rows
-            .iter()
-            .map(|row| UserFacts {
-                id: field(row, 0).to_owned(),
-                email: row.get(1).cloned().flatten(),
-            })
-            .filter(|found| match user {
-                UserSelector::Id(id) => found.id == *id,
-                UserSelector::Email(email) => found.email.as_ref() == Some(email),
-            })
-            .collect();
-        match (found.pop(), found.len()) {
-            (Some(user), 0) => Ok(Some(user)),
-            (None, _) => not_found(),
-            (Some(_), others) => Err(Error::UserAmbiguous {
-                field: field_name,
-                value: asked.clone(),
-                count: others + 1,
-            }),
-        }
+        Some(Statement::new(sql, vec![asked.clone()]))
     }
 
     /// The counts, in plan order, without tables that have nothing to report.
@@ -459,16 +526,38 @@ pub(super) async fn recheck<T>(
 ) -> Result<(), Error> {
     let dialect = transaction.dialect;
     let seen = armed::seen(transaction.session(), dialect).await?;
-    if seen.markers != cleared.seen().markers {
-        return Err(Error::Changed("the marker"));
-    }
-    if seen != *cleared.seen() {
-        return Err(Error::Changed("the database"));
-    }
+    compare(&seen, cleared.seen())?;
     let question = Statement::plain(dialect.catalogue().fingerprint);
     let now = transaction.session().text(&question).await?;
     if now != fingerprint {
         return Err(Error::Changed("the schema"));
     }
     Ok(())
+}
+
+/// What is seen now has to be what the guards saw.
+fn compare(now: &Seen, then: &Seen) -> Result<(), Error> {
+    if now.markers != then.markers {
+        return Err(Error::Changed("the marker"));
+    }
+    if now != then {
+        return Err(Error::Changed("the database"));
+    }
+    Ok(())
+}
+
+/// Of the users that the database found, those with the very key or e-mail
+/// that was asked for. It may compare more kindly than we do: by a collation
+/// that ignores case, or as numbers. Only the exact text counts.
+fn exactly(user: &UserSelector, rows: &[Row]) -> Vec<UserFacts> {
+    let facts = rows.iter().map(|row| UserFacts {
+        id: field(row, 0).to_owned(),
+        email: row.get(1).cloned().flatten(),
+    });
+    facts
+        .filter(|found| match user {
+            UserSelector::Id(id) => found.id == *id,
+            UserSelector::Email(email) => found.email.as_ref() == Some(email),
+        })
+        .collect()
 }

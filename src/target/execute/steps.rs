@@ -328,7 +328,7 @@ impl Execution<'_> {
         Ok(total)
     }
 
-    fn count(&mut self, table: TableId) -> &mut TableCounts {
+    pub(super) fn count(&mut self, table: TableId) -> &mut TableCounts {
         let name = &self.plan.schema().table(table).name;
         self.counts.entry(table).or_insert_with(|| TableCounts {
             table: name.to_string(),

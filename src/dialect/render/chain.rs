@@ -1,0 +1,226 @@
+//! Writes a whole reset as one statement: the sets are common table
+//! expressions instead of tables, and so are the changes, each of which
+//! answers how many rows it took.
+//!
+//! All parts see the rows as they were before the statement, and the checks of
+//! foreign keys come at its end, so that the order of the parts is of no
+//! importance. That serves a few thousand rows; for more, a set needs a table
+//! that the planner knows the size of.
+
+use super::{ROW, Renderer, Seed, Shape, list};
+use crate::{
+    dialect::{Dialect, Statement},
+    plan::{Delete, Path, Plan, SetId, Step, Whence},
+};
+
+/// What a number in the answer of a chain counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tally {
+    /// The rows of a set.
+    Found(SetId),
+    /// The rows of a set that were deleted.
+    Deleted(SetId),
+    /// The rows that a step changed, by its place from 0.
+    Changed(usize),
+    /// The rows that a check forbids, by its place.
+    Forbidden(usize),
+    /// The rows that others have a share in, by the share's place.
+    Shared(usize),
+}
+
+/// A reset as one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The statement; it answers one row.
+    pub statement: Statement,
+    /// What the columns of the row count.
+    pub tallies: Vec<Tally>,
+}
+
+/// One expression of the statement and what is asked of it.
+struct Links {
+    expressions: Vec<String>,
+    counts: Vec<String>,
+    tallies: Vec<Tally>,
+}
+
+impl Links {
+    fn add(&mut self, name: &str, expression: &str) {
+        self.expressions.push(format!("{name} AS ({expression})"));
+    }
+
+    fn count(&mut self, tally: Tally, name: &str) {
+        self.counts
+            .push(format!("(SELECT CAST(count(*) AS TEXT) FROM {name})"));
+        self.tallies.push(tally);
+    }
+
+    /// A number that a statement of its own would answer.
+    fn ask(&mut self, tally: Tally, statement: &Statement) {
+        self.counts.push(format!("({})", statement.sql));
+        self.tallies.push(tally);
+    }
+}
+
+/// Which sets can have rows at all when only the users are a root: 1 for
+/// those, 0 for the others, by set.
+#[must_use]
+pub fn reachable(plan: &Plan) -> Vec<u64> {
+    let users = plan.model().users().table;
+    let mut sizes = vec![0; plan.sets().count()];
+    for id in plan.groups().iter().flat_map(|group| &group.sets) {
+        let set = plan.set(*id);
+        let led_to = |path: &Path| path.source().is_some_and(|from| sizes[from.index()] > 0);
+        let is_root = set.is_root && set.table == users;
+        sizes[id.index()] = u64::from(is_root || set.paths.iter().any(led_to));
+    }
+    sizes
+}
+
+impl<'a> Renderer<'a> {
+    /// Writes chains for `plan`, of whose sets those are used that are
+    /// [`reachable`].
+    #[must_use]
+    pub fn chained(dialect: &'a dyn Dialect, plan: &'a Plan, reachable: &'a [u64]) -> Self {
+        Self {
+            shape: Shape::Chain,
+            ..Self::new(dialect, plan, reachable)
+        }
+    }
+
+    /// The reset of one user; nothing when the plan takes steps that are not
+    /// one user's.
+    #[must_use]
+    pub fn chain(&self, seed: &Seed<'_>) -> Option<Chain> {
+        let mut links = Links {
+            expressions: Vec::new(),
+            counts: Vec::new(),
+            tallies: Vec::new(),
+        };
+        let mut parameters = Vec::new();
+        let direct = self.direct();
+        for id in self.plan.groups().iter().flat_map(|group| &group.sets) {
+            if self.is_empty(*id) || direct.contains(id) {
+                continue;
+            }
+            let (search, values) = self.search(*id, seed);
+            parameters.extend(values);
+            let columns = list(self.set_columns(*id).into_iter().map(|(name, ..)| name));
+            let name = Self::set_name(*id);
+            links.add(&format!("{name} ({columns})"), &search);
+            links.count(Tally::Found(*id), &name);
+        }
+        for (place, check) in self.plan.checks().iter().enumerate() {
+            if let Some(statement) = self.check(check) {
+                links.ask(Tally::Forbidden(place), &statement);
+            }
+        }
+        for (place, share) in self.plan.shares().iter().enumerate() {
+            if let Some(statement) = self.share(share) {
+                links.ask(Tally::Shared(place), &statement);
+            }
+        }
+        for (place, step) in self.plan.steps().iter().enumerate() {
+            let change = match step {
+                Step::Restore(step) => self.restore(step),
+                Step::Detach(step) => self.detach(step),
+                Step::Delete(step) => {
+                    self.add_deletions(&mut links, step, &direct);
+                    None
+                }
+                Step::Release(_) | Step::Wipe(_) => return None,
+            };
+            if let Some(change) = change {
+                let name = format!("resetd_step_{place}");
+                links.add(&name, &format!("{} RETURNING 1", change.sql));
+                links.count(Tally::Changed(place), &name);
+            }
+        }
+        let sql = format!(
+            "WITH {} SELECT {}",
+            links.expressions.join(", "),
+            links.counts.join(", ")
+        );
+        Some(Chain {
+            statement: Statement::new(sql, parameters),
+            tallies: links.tallies,
+        })
+    }
+
+    fn add_deletions(&self, links: &mut Links, step: &Delete, direct: &[SetId]) {
+        for &id in step.sets.iter().filter(|&&id| !self.is_empty(id)) {
+            let rows = match self.plan.set(id).paths.as_slice() {
+                [path] if direct.contains(&id) => self.follows(path, None),
+                _ => self.is_in(id),
+            };
+            let name = format!("resetd_gone_{}", id.index());
+            let table = self.table(self.plan.set(id).table);
+            links.add(
+                &name,
+                &format!("DELETE FROM {table} AS {ROW} WHERE {rows} RETURNING 1"),
+            );
+            links.count(Tally::Deleted(id), &name);
+        }
+    }
+
+    /// The rows of a set.
+    fn search(&self, id: SetId, seed: &Seed<'_>) -> (String, Vec<String>) {
+        let set = self.plan.set(id);
+        let values = list(self.set_columns(id).into_iter().map(|(_, value, _)| value));
+        let table = self.table(set.table);
+        let root = set.is_root.then(|| self.rooted(id, seed)).flatten();
+        let (root, parameters) = match root {
+            Some(root) => (Some(root.sql), root.parameters),
+            None => (None, Vec::new()),
+        };
+        let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
+        let ways = set.paths.iter().filter(led_to);
+        let searches: Vec<String> = root
+            .into_iter()
+            .chain(ways.map(|path| self.follows(path, None)))
+            .map(|condition| format!("SELECT {values} FROM {table} AS {ROW} WHERE {condition}"))
+            .collect();
+        (searches.join(" UNION "), parameters)
+    }
+
+    /// The sets that need not be found before they are deleted: they have one
+    /// way in, and nothing else asks for them.
+    fn direct(&self) -> Vec<SetId> {
+        let plan = self.plan;
+        let mut asked: Vec<SetId> = Vec::new();
+        for (_, set) in plan.sets() {
+            asked.extend(set.paths.iter().filter_map(Path::source));
+        }
+        for check in plan.checks() {
+            asked.push(check.from);
+            asked.extend(check.except);
+        }
+        for share in plan.shares() {
+            asked.push(share.set);
+            asked.extend(share.references.iter().filter_map(|&(_, inside)| inside));
+        }
+        let mut deleted = Vec::new();
+        for step in plan.steps() {
+            match step {
+                Step::Restore(step) => {
+                    asked.push(step.set);
+                    asked.extend(step.except);
+                }
+                Step::Detach(step) => {
+                    asked.extend(step.references.iter().map(|reference| reference.from));
+                    asked.extend(step.except);
+                }
+                Step::Delete(step) => deleted.extend(&step.sets),
+                Step::Release(_) | Step::Wipe(_) => {}
+            }
+        }
+        let one_way = |id: &SetId| {
+            let set = plan.set(*id);
+            let from_parents =
+                matches!(set.paths.as_slice(), [path] if matches!(path.from, Whence::Parents(_)));
+            !set.is_root && from_parents && !self.is_empty(*id)
+        };
+        deleted.retain(|id| one_way(id) && !asked.contains(id));
+        deleted
+    }
+}

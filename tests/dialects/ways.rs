@@ -1,0 +1,139 @@
+//! The ways in which a plan is carried out do the same, and the quickest is
+//! taken where it can be.
+
+use jiff::Timestamp;
+use resetd::{
+    operation::{Level, Mode, OperationId, UserSelector},
+    target::{Brake, Request, Strategy},
+};
+use uuid::Uuid;
+
+use crate::{
+    cases,
+    order::Order,
+    world::{Kind, POLICY, World, summary},
+};
+
+cases! {
+    POSTGRES: one_statement, one_statement_at_every_level, step_by_step, given_up;
+}
+
+const SHOP: &str = "
+    CREATE TABLE users (id int PRIMARY KEY, email text UNIQUE, bio text,
+        invited_by int REFERENCES users);
+    CREATE TABLE orders (id int PRIMARY KEY, user_id int NOT NULL REFERENCES users);
+    CREATE TABLE lines (order_id int REFERENCES orders, number int, note text,
+        PRIMARY KEY (order_id, number));
+    CREATE TABLE stock (order_id int, number int, at text,
+        FOREIGN KEY (order_id, number) REFERENCES lines);
+    CREATE TABLE reviews (id int PRIMARY KEY, author int NOT NULL REFERENCES users,
+        order_id int REFERENCES orders, seen_by int REFERENCES users ON DELETE SET NULL);
+    CREATE TABLE friends (a int NOT NULL REFERENCES users, b int NOT NULL REFERENCES users);
+    INSERT INTO users VALUES (1, 'a@test.com', 'x', NULL), (2, 'b@test.com', 'y', 1),
+        (3, 'c@test.com', 'z', 3);
+    INSERT INTO orders VALUES (1, 1), (2, 1), (3, 2);
+    INSERT INTO lines VALUES (1, 1, 'a'), (1, 2, 'b'), (2, 1, 'c'), (3, 1, 'd');
+    INSERT INTO stock VALUES (1, 1, 'here'), (1, 1, 'here'), (1, 1, 'there'), (3, 1, 'here');
+    INSERT INTO reviews VALUES (1, 1, 3, 2), (2, 2, 1, 1), (3, 3, NULL, 1);
+    INSERT INTO friends VALUES (1, 2), (2, 1), (2, 3), (1, 2);
+";
+
+/// Resets, and tells in which way.
+async fn way(world: &World, order: &Order) -> Strategy {
+    let cleared = world.clear(order).await.unwrap();
+    let request = Request {
+        operation: OperationId::from(Uuid::now_v7()),
+        mode: Mode::Execute,
+        started: Timestamp::now(),
+        deadline: order.deadline,
+        start: order.start.clone(),
+        expected: None,
+        brake: Brake::default(),
+    };
+    let executed = world.target.execute(&cleared, &request, &|_| {}).await;
+    executed.unwrap().strategy()
+}
+
+async fn one_statement(kind: Kind) {
+    let world = World::make(kind, SHOP, POLICY).await;
+    let told = "friends -3, lines -3, orders -2, reviews -1 ~2, stock -3, users -1 ~1";
+    let left = "friends 1, lines 1, orders 1, reviews 2, stock 1, users 2";
+    world.takes(world.user("a@test.com"), told, left).await;
+    assert_eq!(
+        way(&world, &world.user("b@test.com")).await,
+        Strategy::Chain
+    );
+    assert_eq!(world.left().await, "reviews 1, users 1");
+}
+
+async fn one_statement_at_every_level(kind: Kind) {
+    let policy = format!(
+        "{POLICY}
+[levels.user_data]
+delete = [\"stock\"]
+
+[levels.user_data.restore.users]
+bio = \"new\"
+
+[levels.user_sessions]
+delete = [\"lines\"]
+"
+    );
+    let world = World::make(kind, SHOP, &policy).await;
+    let at = |level| world.at(level, UserSelector::Id("1".to_owned()));
+    let left = "friends 4, lines 4, orders 3, reviews 3, stock 1, users 3";
+    world
+        .takes(at(Level::UserData), "stock -3, users *1", left)
+        .await;
+    let left = "friends 4, lines 1, orders 3, reviews 3, stock 1, users 3";
+    world.takes(at(Level::UserSessions), "lines -3", left).await;
+    let bios = world
+        .ask("SELECT id::text, bio FROM users ORDER BY id")
+        .await;
+    assert_eq!(bios, "1|new 2|y 3|z");
+    assert_eq!(way(&world, &at(Level::UserSessions)).await, Strategy::Chain);
+}
+
+/// What one statement cannot do is done step by step.
+async fn step_by_step(kind: Kind) {
+    let watched = "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RETURN OLD; END $$;
+        CREATE TRIGGER noted BEFORE DELETE ON stock FOR EACH ROW EXECUTE FUNCTION noted()";
+    let tree = "ALTER TABLE orders ADD parent int REFERENCES orders ON DELETE CASCADE";
+    let default = "ALTER TABLE reviews ADD owner int DEFAULT 3
+        REFERENCES users ON DELETE SET DEFAULT";
+    for change in [watched, tree, default] {
+        let world = World::make(kind, &format!("{SHOP};{change}"), POLICY).await;
+        let order = world.user("a@test.com");
+        assert_eq!(way(&world, &order).await, Strategy::Sets, "{change}");
+    }
+}
+
+/// A rule that keeps rows, and a partition's own trigger, are noticed.
+async fn given_up(kind: Kind) {
+    let kept = "CREATE RULE kept AS ON DELETE TO stock DO INSTEAD NOTHING";
+    let world = World::make(kind, &format!("{SHOP};{kept}"), POLICY).await;
+    let failure = world.fails(world.user("a@test.com")).await;
+    assert!(failure.to_string().contains("a rule keeps"), "{failure}");
+
+    let parts = "CREATE TABLE logs (id int, user_id int REFERENCES users, PRIMARY KEY (id))
+            PARTITION BY RANGE (id);
+        CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (0) TO (9);
+        INSERT INTO logs VALUES (1, 1), (2, 2);
+        CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER stay BEFORE DELETE ON logs_1 FOR EACH ROW EXECUTE FUNCTION stay()";
+    let world = World::make(kind, &format!("{SHOP};{parts}"), POLICY).await;
+    let failure = world.fails(world.user("a@test.com")).await;
+    assert!(failure.to_string().contains("still there"), "{failure}");
+    let world = World::make(kind, SHOP, POLICY).await;
+    assert_eq!(
+        summary(
+            &world
+                .reset(&world.user("c@test.com"), Mode::Execute)
+                .await
+                .unwrap()
+        ),
+        "friends -1, reviews -1, users -1"
+    );
+}

@@ -149,6 +149,8 @@ impl Demo {
                     max_rows: MAX_ROWS_BULK,
                 },
                 policy,
+                redis: None,
+                roots: std::collections::BTreeMap::new(),
             }],
             tokens,
         };

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use resetd::{
     access::Role,
-    admin::{arm, check, init, token},
+    admin::{arm, check, init, journal, token},
     config::{Config, LISTEN, Variables},
     demo::Demo,
     server, telemetry,
@@ -39,6 +39,9 @@ enum Command {
     /// Make tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after the audit journal.
+    #[command(subcommand)]
+    Journal(JournalCommand),
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +137,14 @@ struct ArmArguments {
 }
 
 #[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// Check that every record is as it was written and none is missing.
+    Verify(ConfigArguments),
+    /// Make a new key for seals and plan tokens; earlier ones still count.
+    RotateKey(ConfigArguments),
+}
+
+#[derive(Debug, Subcommand)]
 enum TokenCommand {
     /// Print a new token and the lines that configure it.
     New {
@@ -162,6 +173,7 @@ async fn main() -> ExitCode {
         Command::Init(arguments) => init(arguments).await,
         Command::Check(arguments) => check(arguments).await,
         Command::Arm(arguments) => arm(arguments).await,
+        Command::Journal(command) => look_after(command).await,
         Command::Token(TokenCommand::New { subject, role }) => {
             token::print(&subject, role).map_err(Failure::from)
         }
@@ -265,6 +277,13 @@ async fn init(arguments: InitArguments) -> Result<(), Failure> {
 async fn check(arguments: CheckArguments) -> Result<(), Failure> {
     let config = arguments.config.read()?;
     Ok(check::run(&config, arguments.target.as_deref()).await?)
+}
+
+async fn look_after(command: JournalCommand) -> Result<(), Failure> {
+    match command {
+        JournalCommand::Verify(config) => Ok(journal::verify(&config.read()?).await?),
+        JournalCommand::RotateKey(config) => Ok(journal::rotate(&config.read()?).await?),
+    }
 }
 
 async fn arm(arguments: ArmArguments) -> Result<(), Failure> {

@@ -141,12 +141,50 @@ pub struct LevelRules {
     /// Columns that are set back, per table, in rows that belong to the user.
     #[serde(default)]
     pub restore: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Redis keys that go with each user.
+    #[serde(default)]
+    pub redis: Vec<RedisRule>,
+    /// Files that go with each user.
+    #[serde(default)]
+    pub files: Vec<FileRule>,
 }
 
 /// What the cascade takes beyond what the references say.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CascadeRules {}
+pub struct CascadeRules {
+    /// Redis keys that go with each user.
+    #[serde(default)]
+    pub redis: Vec<RedisRule>,
+    /// Files that go with each user.
+    #[serde(default)]
+    pub files: Vec<FileRule>,
+}
+
+/// Redis keys that go. `{id}`, `{email}` and `{column}` stand for values of
+/// the user's row.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisRule {
+    /// One key; with `members_of`, the key that each `{member}` names.
+    pub key: Option<String>,
+    /// A set whose members name keys; it goes as well.
+    pub members_of: Option<String>,
+    /// A glob; values are taken literally in it.
+    pub pattern: Option<String>,
+}
+
+/// Files that go: a directory, or what a column names.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRule {
+    /// The configured root that they are under.
+    pub root: String,
+    /// A directory below it, with values of the user's row.
+    pub directory: Option<String>,
+    /// A `table.column` with paths below it, in rows that go.
+    pub column: Option<String>,
+}
 
 /// What happens to a row whose parent goes, where the policy says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -226,6 +264,12 @@ pub struct Place {
 pub struct FullReset {
     /// The phrase that a caller types; the target's name when absent.
     pub confirmation: Option<String>,
+    /// Redis keys that go with everything; no values stand in them.
+    #[serde(default)]
+    pub redis: Vec<RedisRule>,
+    /// Files that go with everything.
+    #[serde(default)]
+    pub files: Vec<FileRule>,
 }
 
 /// A value that a policy sets a column to.
@@ -243,6 +287,20 @@ pub enum Value {
     Boolean(bool),
     /// Text, in the column's own notation.
     Text(String),
+}
+
+impl Policy {
+    /// Every rule about files.
+    pub fn file_rules(&self) -> impl Iterator<Item = &FileRule> {
+        let levels = &self.levels;
+        let parts = [
+            &levels.user_data.files,
+            &levels.user_sessions.files,
+            &levels.user_cascade.files,
+            &self.full_reset.files,
+        ];
+        parts.into_iter().flatten()
+    }
 }
 
 impl MarkedTable {

@@ -60,6 +60,14 @@ pub enum Error {
         /// The product.
         product: &'static str,
     },
+    /// The policy names a directory that the configuration does not.
+    #[error("the policy of target {target} names root {root}, which [targets.roots] does not have")]
+    Root {
+        /// The target.
+        target: String,
+        /// The root.
+        root: String,
+    },
     /// There is nobody who could call.
     #[error("no tokens are configured: add [[tokens]], `resetd token new` makes one")]
     NoTokens,
@@ -248,6 +256,13 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
             target: config.name.clone(),
             source,
         })?;
+    let mut rules = config.policy.file_rules();
+    if let Some(rule) = rules.find(|rule| !config.roots.contains_key(&rule.root)) {
+        return Err(Error::Root {
+            target: config.name.clone(),
+            root: rule.root.clone(),
+        });
+    }
     let setting = Setting {
         target: config.name.clone(),
         environment: config.environment.clone(),
@@ -260,7 +275,7 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
     let credentials = credentials(&config.name, &config.address)?;
     Ok(Served {
         target: Target::new(setting, config.policy.clone(), credentials),
-        effects: Effects::default(),
+        effects: Effects::new(config.redis.clone(), config.roots.clone()),
         domains,
         limits: config.limits,
         bulk_limits: config.bulk_limits,

@@ -409,7 +409,9 @@ fn example(table: &str) -> String {
 /// The variables that the configuration's example names.
 fn variables(folder: &Path) -> Variables {
     let dotenv = folder.join(".env");
-    fs::write(&dotenv, format!("SHOP_QA_URL={EXAMPLE_URL}\n")).unwrap();
+    let redis = "redis://localhost:7000,redis://localhost:7001";
+    let lines = format!("SHOP_QA_URL={EXAMPLE_URL}\nSHOP_QA_REDIS={redis}\n");
+    fs::write(&dotenv, lines).unwrap();
     Variables::read(&dotenv).unwrap()
 }
 

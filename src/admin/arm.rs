@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use crate::{
     config::{Config, user_name},
+    effects,
     engine::now,
     guard::{self, Marker},
     server,
@@ -45,6 +46,9 @@ pub enum Error {
         #[from]
         error: target::Error,
     },
+    /// A directory of files cannot be marked.
+    #[error("not armed: {0}")]
+    Effects(#[from] effects::Error),
     /// The name was not typed.
     #[error("not armed: give the database's name with --database {0}")]
     NameNeeded(String),
@@ -91,6 +95,9 @@ pub async fn run(config: &Config, request: &Request) -> Result<Marker, Error> {
         expires_at: armed_at + SignedDuration::from_hours(i64::from(request.days) * 24),
         protected: request.protect,
     };
+    if !request.protect {
+        served.effects.mark_roots()?;
+    }
     let marker = served.target.arm(&database, &arming).await?;
     served.target.close().await;
     Ok(marker)

@@ -3,7 +3,7 @@
 
 use crate::{
     config::{Config, TargetConfig},
-    engine::now,
+    engine::{Served, now},
     guard::{self, Verdict},
     operation::Level,
     plan::{self, Fate, Plan, Scope},
@@ -76,6 +76,7 @@ async fn check(config: &TargetConfig) -> Result<(), Error> {
     edges(&plan);
     plan::build(&model, Scope::Everything)?;
     layers(target).await?;
+    elsewhere(&served).await;
     target.close().await;
     Ok(())
 }
@@ -96,6 +97,23 @@ fn edges(plan: &Plan) {
             "    {fate:<11} {reference}  (rule {}: {})",
             choice.rule, choice.reason
         );
+    }
+}
+
+/// What is there besides the database.
+async fn elsewhere(served: &Served) {
+    if let Some(address) = served.effects.redis_address() {
+        match served.effects.is_reachable().await {
+            true => println!("  Redis {address}: answers"),
+            false => println!("  Redis {address}: does not answer; its effects would be pending"),
+        }
+    }
+    let marked = served.effects.root_ids();
+    for root in served.effects.root_names() {
+        match marked.contains_key(root) {
+            true => println!("  root {root}: marked"),
+            false => println!("  root {root}: not there or not marked; `resetd arm` marks it"),
+        }
     }
 }
 

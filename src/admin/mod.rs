@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod check;
 pub mod init;
+pub mod journal;
 pub mod token;
 
 use crate::target;

@@ -11,8 +11,8 @@ use super::{names, units};
 use crate::client;
 use crate::proto::full_reset_response::Event;
 use crate::proto::{
-    CleanupResponse, CreateTestUserResponse, EffectCounts, FullResetResponse, GetStatusResponse,
-    GuardLayer, Marker, PlanEdge, ResetResult, StatisticsResponse, TestUser,
+    CleanupResponse, CreateTestUserResponse, EffectCounts, Elsewhere, FileRoot, FullResetResponse,
+    GetStatusResponse, GuardLayer, Marker, PlanEdge, ResetResult, StatisticsResponse, TestUser,
 };
 
 /// The state of a target.
@@ -36,7 +36,20 @@ pub(super) fn status(status: &GetStatusResponse) -> Value {
         "test_domains": status.test_domains,
         "max_rows": status.max_rows,
         "max_rows_bulk": status.max_rows_bulk,
+        "elsewhere": status.elsewhere.as_ref().map(elsewhere),
         "duration_seconds": seconds(status.duration),
+    })
+}
+
+fn elsewhere(elsewhere: &Elsewhere) -> Value {
+    let root = |root: &FileRoot| json!({ "name": root.name, "marked": root.marked });
+    json!({
+        "redis_address": elsewhere.redis_address,
+        "redis_reachable": elsewhere.redis_reachable,
+        "roots": elsewhere.roots.iter().map(root).collect::<Vec<_>>(),
+        "pending_effects": elsewhere.pending_effects,
+        "effects_needing_attention": elsewhere.effects_needing_attention,
+        "last_error": elsewhere.last_error,
     })
 }
 

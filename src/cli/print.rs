@@ -46,6 +46,7 @@ pub(super) fn status(status: &GetStatusResponse, paint: Paint) -> String {
     if let Some(marker) = &status.marker {
         page.field("Marker", &marker_text(marker, status.observed_at));
     }
+    page.field("Elsewhere", &elsewhere(status));
     page.field("Test domains", &status.test_domains.join(", "));
     let rows = units::counted(status.max_rows, "row", "rows");
     let bulk = units::counted(status.max_rows_bulk, "row", "rows");
@@ -62,6 +63,40 @@ pub(super) fn status(status: &GetStatusResponse, paint: Paint) -> String {
         page.field("Observed", &units::moment(time));
     }
     page.finish()
+}
+
+/// What is there besides the database, a line each.
+fn elsewhere(status: &GetStatusResponse) -> String {
+    let Some(elsewhere) = &status.elsewhere else {
+        return String::new();
+    };
+    let mut lines = Vec::new();
+    if !elsewhere.redis_address.is_empty() {
+        let answers = match elsewhere.redis_reachable {
+            true => "answers",
+            false => "does not answer",
+        };
+        lines.push(format!("{} {answers}", elsewhere.redis_address));
+    }
+    for root in &elsewhere.roots {
+        let state = match root.marked {
+            true => "is marked",
+            false => "is not there or not marked",
+        };
+        lines.push(format!("root {} {state}", root.name));
+    }
+    let counted = |count, what| {
+        let count = units::counted(count, "effect", "effects");
+        format!("{count} {what}")
+    };
+    if elsewhere.pending_effects > 0 {
+        lines.push(counted(elsewhere.pending_effects, "pending"));
+    }
+    if elsewhere.effects_needing_attention > 0 {
+        let what = format!("to be looked at: {}", elsewhere.last_error);
+        lines.push(counted(elsewhere.effects_needing_attention, &what));
+    }
+    lines.join("\n")
 }
 
 /// " on TARGET (ENVIRONMENT)", of which either may be unknown.

@@ -1,17 +1,23 @@
 //! The configuration file.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::{
     Config, Error, JournalConfig, KEEP_DAYS, LISTEN, MAX_ROWS, MAX_ROWS_BULK, Reflection,
-    TargetConfig, Variables, days, parse_address, read, read_policy,
+    TargetConfig, Variables, days, parse_address, parse_redis, read, read_policy,
 };
 use crate::{
     access::{Principal, Role, Token},
     address::{Address, Engine},
+    effects::{RedisSettings, RootSettings},
     guard::{Limits, NameRules, environment},
 };
 
@@ -49,6 +55,33 @@ struct TargetFile {
     limits: LimitsFile,
     #[serde(default)]
     names: NamesFile,
+    redis: Option<RedisFile>,
+    #[serde(default)]
+    roots: BTreeMap<String, RootFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedisFile {
+    url: Option<OneOrMany>,
+    url_env: Option<String>,
+    #[serde(default)]
+    cluster: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RootFile {
+    path: String,
+    #[serde(default)]
+    trash_hours: u32,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -122,21 +155,12 @@ pub(super) fn load(path: &Path, variables: &Variables) -> Result<Config, Error> 
     })
 }
 
-/// Where the journal is: a file, or the URL of a PostgreSQL database.
+/// Where the journal is: a file, or the URL of a PostgreSQL database. A
+/// variable that is named and set comes first.
 fn journal(file: &File, folder: &Path, variables: &Variables) -> Result<JournalConfig, Error> {
-    let place = match (&file.journal, &file.journal_env) {
-        (Some(_), Some(_)) => {
-            return Err(Error::Setting(
-                "give one of journal and journal_env".to_owned(),
-            ));
-        }
-        (None, Some(variable)) => variables.get(variable).ok_or_else(|| {
-            Error::Setting(format!(
-                "the journal's place is in {variable}, which is not set"
-            ))
-        })?,
-        (place, None) => place.as_deref().unwrap_or("journal.db"),
-    };
+    let named = file.journal_env.as_deref();
+    let named = named.and_then(|variable| variables.get(variable));
+    let place = named.or(file.journal.as_deref()).unwrap_or("journal.db");
     if !place.contains("://") {
         return Ok(JournalConfig::File(folder.join(place)));
     }
@@ -192,7 +216,49 @@ impl TargetFile {
                 max_rows: self.limits.max_rows_bulk.unwrap_or(MAX_ROWS_BULK),
             },
             policy: read_policy(&folder.join(&self.policy))?,
+            redis: self
+                .redis
+                .as_ref()
+                .map(|redis| redis.resolve(name, variables))
+                .transpose()?,
+            roots: self
+                .roots
+                .iter()
+                .map(|(name, root)| (name.clone(), root.resolve(folder)))
+                .collect(),
         })
+    }
+}
+
+impl RedisFile {
+    fn resolve(&self, target: &str, variables: &Variables) -> Result<RedisSettings, Error> {
+        let urls: Vec<String> = match (&self.url, &self.url_env) {
+            (Some(OneOrMany::One(url)), None) => vec![url.clone()],
+            (Some(OneOrMany::Many(urls)), None) => urls.clone(),
+            (None, Some(variable)) => {
+                let value = variables.get(variable).ok_or_else(|| {
+                    Error::Setting(format!(
+                        "the Redis of target {target} is in {variable}, which is not set"
+                    ))
+                })?;
+                value.split(',').map(|url| url.trim().to_owned()).collect()
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(Error::Setting(format!(
+                    "the Redis of target {target} needs one of url and url_env"
+                )));
+            }
+        };
+        parse_redis(target, &urls, self.cluster)
+    }
+}
+
+impl RootFile {
+    fn resolve(&self, folder: &Path) -> RootSettings {
+        RootSettings {
+            path: folder.join(&self.path),
+            keep: SignedDuration::from_hours(i64::from(self.trash_hours)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod file;
 pub use environment::{Variables, program_beside, user_name, working_folder};
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use crate::{
     access::Token,
     address::{self, Address},
+    effects::{RedisSettings, RootSettings},
     guard::{Limits, NameRules},
     policy::{self, Policy},
 };
@@ -98,6 +100,10 @@ pub struct TargetConfig {
     pub bulk_limits: Limits,
     /// What a reset does there.
     pub policy: Policy,
+    /// Where its Redis is.
+    pub redis: Option<RedisSettings>,
+    /// The directories with files of its users, by name.
+    pub roots: BTreeMap<String, RootSettings>,
 }
 
 /// Why there is no configuration.
@@ -181,9 +187,8 @@ impl Config {
         };
         let environment = needed("ENVIRONMENT")?;
         let url = needed("DATABASE_URL")?;
-        if variables.get("REDIS_URL").is_some() {
-            tracing::warn!("REDIS_URL is set, but this version clears no Redis keys");
-        }
+        let redis = variables.get("REDIS_URL").filter(|url| !url.is_empty());
+        let redis = redis.map(|url| parse_redis("default", &[url.to_owned()], false));
         let target = TargetConfig {
             name: "default".to_owned(),
             environment: Some(environment.to_owned()),
@@ -196,6 +201,8 @@ impl Config {
                 max_rows: MAX_ROWS_BULK,
             },
             policy: read_policy(policy)?,
+            redis: redis.transpose()?,
+            roots: BTreeMap::new(),
         };
         let listen = match variables.get("RESETD_LISTEN") {
             None => LISTEN,
@@ -244,6 +251,11 @@ impl Config {
                 }),
         }
     }
+}
+
+fn parse_redis(target: &str, urls: &[String], is_cluster: bool) -> Result<RedisSettings, Error> {
+    RedisSettings::parse(urls, is_cluster)
+        .map_err(|refused| Error::Setting(format!("the Redis of target {target}: {refused}")))
 }
 
 fn days(days: u32) -> SignedDuration {

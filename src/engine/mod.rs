@@ -20,7 +20,7 @@ pub use accounts::Created;
 pub use done::{Done, Finished, ResetDone};
 pub use operations::{Event, Events, Which};
 pub use statistics::{Advice, Report};
-pub use status::{MarkerState, Status};
+pub use status::{Elsewhere, MarkerState, Status};
 
 use std::{
     collections::BTreeMap,

@@ -88,6 +88,7 @@ impl Outbox {
     /// Applies whatever is due, until the server stops.
     pub(super) async fn work(&self, served: Arc<Served>, server: String, finished: Arc<Notify>) {
         let mut pause = ROUND;
+        self.take_up(&served).await;
         loop {
             tokio::select! {
                 () = self.wanted.notified() => {}
@@ -102,6 +103,29 @@ impl Outbox {
                 }
             };
             finished.notify_one();
+        }
+    }
+
+    /// What somebody had to look at is tried again by a server that starts:
+    /// its configuration may have changed.
+    async fn take_up(&self, served: &Arc<Served>) {
+        served.effects.empty_trash(now()).await;
+        if crate::guard::precheck(served.target.setting(), now()).is_err() {
+            return;
+        }
+        match served.target.revive().await {
+            Ok(0) => {}
+            Ok(revived) => {
+                tracing::info!(
+                    target = served.target.name(),
+                    revived,
+                    "effects are tried again"
+                );
+                self.wake();
+            }
+            Err(error) => {
+                tracing::debug!(target = served.target.name(), %error, "effects are not asked for");
+            }
         }
     }
 

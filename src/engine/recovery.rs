@@ -207,26 +207,13 @@ impl Engine {
             return;
         };
         for served in self.targets.values() {
+            served.effects.empty_trash(now()).await;
             if served.target.is_connected()
                 && let Err(error) = served.target.forget(before).await
             {
                 tracing::warn!(target = served.target.name(), %error, "proofs not cleaned");
             }
         }
-    }
-
-    /// Tries everything again that somebody had to look at.
-    ///
-    /// # Errors
-    ///
-    /// When there is no such target, or it cannot be reached.
-    pub async fn revive(&self, target: &str) -> Result<u64, Error> {
-        let served = self.served(target)?;
-        let revived = served.target.revive().await?;
-        if let Some(outbox) = self.outboxes.get(served.target.name()) {
-            outbox.wake();
-        }
-        Ok(revived)
     }
 }
 

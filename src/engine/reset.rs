@@ -9,13 +9,16 @@ use std::collections::BTreeSet;
 use super::{Context, ResetDone, now, token};
 use crate::{
     dialect::Eligible,
+    effect::Effect,
+    effects,
     error::Error,
     guard::{self, Limits, UserRule},
     operation::{
-        Action, Cleanup, FullReset, Mode, Progress, ResetTestUsers, ResetUser, SweepOrphans,
+        Action, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers, ResetUser,
+        SweepOrphans,
     },
     plan::{self, Plan, Scope},
-    target::{Request, Start},
+    target::{Elsewhere, Request, Start},
 };
 
 /// What an action wants reset, in the words of planner and executor.
@@ -63,8 +66,12 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
         started: context.started,
         deadline: context.deadline,
         start: order.start,
-        expected: None,
+        expected: context.expected.clone(),
         brake: context.brake.clone(),
+        elsewhere: Elsewhere {
+            has_redis: context.served.effects.redis_address().is_some(),
+            roots: context.served.effects.root_ids(),
+        },
     };
     let progress = |progress| context.tell(progress);
     let executed = target.execute(&cleared, &request, &progress).await?;
@@ -76,13 +83,32 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
         }
         (Mode::DryRun | Mode::Execute, _) => None,
     };
-    let changes = executed.into_changes();
+    let counted = count_effects(context, executed.effects()).await;
+    let mut changes = executed.into_changes();
+    match counted {
+        Ok(Some(counts)) => changes.effects = counts,
+        Ok(None) => {}
+        Err(error) => changes.warnings.push(format!(
+            "what is outside the database was not counted: {error}"
+        )),
+    }
     let action = context.grant.action();
     Ok(ResetDone {
         edges: edges(cleared.subject()),
         plan_token: token,
         ..ResetDone::of(action, target.policy(), changes)?
     })
+}
+
+/// Counts what a dry run would remove outside the database.
+async fn count_effects(
+    context: &Context,
+    effects: &[Effect],
+) -> Result<Option<EffectCounts>, effects::Error> {
+    match effects.is_empty() {
+        true => Ok(None),
+        false => context.served.effects.count(effects).await.map(Some),
+    }
 }
 
 fn order(context: &Context) -> Result<Order, Error> {

@@ -5,6 +5,7 @@ use crate::{
     access::Grant,
     error::Error,
     guard::{self, Layer, Marker, Reason, Seen, Verdict},
+    target::Backlog,
 };
 use jiff::Timestamp;
 
@@ -23,6 +24,22 @@ pub struct Status {
     pub version: String,
     /// Why the database cannot be used now, if it cannot.
     pub trouble: Option<String>,
+    /// What is there besides the database.
+    pub elsewhere: Elsewhere,
+}
+
+/// What is there besides a target's database, and what is left to be done
+/// there.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    /// Where its Redis is; nothing when it has none.
+    pub redis: Option<String>,
+    /// Whether that answers.
+    pub redis_answers: bool,
+    /// The roots of its files, each with whether it is there and marked.
+    pub roots: Vec<(String, bool)>,
+    /// What is left to be done.
+    pub backlog: Backlog,
 }
 
 /// The state of a marker.
@@ -74,13 +91,35 @@ async fn observe(served: &Served) -> Status {
         trouble = Some(error.to_string());
     }
     let verdicts = guard::verdicts(setting, seen.as_ref(), observed_at);
+    let is_armed = seen.as_ref().is_some_and(|seen| !seen.markers.is_empty());
+    let elsewhere = elsewhere(served, is_armed).await;
     Status {
+        elsewhere,
         observed_at,
         marker: marker_state(seen.as_ref(), &verdicts),
         row: seen.and_then(|seen| seen.markers.into_iter().next()),
         verdicts,
         version,
         trouble,
+    }
+}
+
+async fn elsewhere(served: &Served, is_armed: bool) -> Elsewhere {
+    let effects = &served.effects;
+    let marked = effects.root_ids();
+    let roots = effects.root_names();
+    let redis = effects.redis_address();
+    Elsewhere {
+        redis_answers: redis.is_some() && effects.is_reachable().await,
+        redis,
+        roots: roots
+            .map(|root| (root.to_owned(), marked.contains_key(root)))
+            .collect(),
+        // Where there is no marker there is nothing of ours at all.
+        backlog: match is_armed {
+            true => served.target.backlog().await.unwrap_or_default(),
+            false => Backlog::default(),
+        },
     }
 }
 

@@ -352,6 +352,28 @@ impl Journal {
     ///
     /// When it cannot be opened or written, or is of a later version.
     pub async fn open(place: &Place, server: ServerId, at: Timestamp) -> Result<Self, Error> {
+        let journal = Self::open_beside(place, server, at).await?;
+        journal.heartbeat(at)?;
+        if !journal.writer.is_shared() {
+            // A file has one server, and this is it.
+            let sql = "UPDATE server SET ended_at = $1 WHERE ended_at IS NULL AND id <> $2";
+            journal
+                .beside(sql, values![stamp(at), server.to_string()])
+                .await?;
+        }
+        Ok(journal)
+    }
+
+    /// The same for somebody who is no server: whoever serves is left alone.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Journal::open`].
+    pub async fn open_beside(
+        place: &Place,
+        server: ServerId,
+        at: Timestamp,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Open {
             place: place.to_string(),
             source,
@@ -364,22 +386,13 @@ impl Journal {
         let (commands, queue) = mpsc::unbounded_channel();
         let written = writer::run(writer.clone(), Arc::clone(&keys), server, queue);
         tokio::spawn(written);
-        let journal = Self {
+        Ok(Self {
             server,
             readers,
             writer,
             keys,
             commands,
-        };
-        journal.heartbeat(at)?;
-        if !journal.writer.is_shared() {
-            // A file has one server, and this is it.
-            let sql = "UPDATE server SET ended_at = $1 WHERE ended_at IS NULL AND id <> $2";
-            journal
-                .beside(sql, values![stamp(at), server.to_string()])
-                .await?;
-        }
-        Ok(journal)
+        })
     }
 
     /// The server that writes here.
@@ -615,6 +628,12 @@ impl Journal {
         gone += self.beside(sql, values![long.clone()]).await?;
         gone += self.asked(|asker| Command::Prune(long, asker)).await?;
         Ok(gone)
+    }
+
+    /// Closes the connections of somebody who is no server.
+    pub async fn leave(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     /// Writes what is waiting, says that this server has ended, and closes

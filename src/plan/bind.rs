@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    elsewhere::{self, EffectRule},
     model::{LevelRules, MIGRATION_TABLES, Mark, MarkedTable, Users},
     problem::{Problem, nearest},
 };
 use crate::{
-    policy::{self, Policy, Treatment, Value},
+    policy::{self, FileRule, Policy, RedisRule, Treatment, Value},
     schema::{
         ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Origin, ReferentialAction, Schema, Table,
         TableId,
@@ -117,6 +118,47 @@ impl Binder {
             orphans.insert(table, condition.clone());
         }
         orphans
+    }
+
+    /// Rules about what goes outside the database.
+    pub(super) fn effects(
+        &mut self,
+        schema: &Schema,
+        users: &Users,
+        place: &str,
+        redis: &[RedisRule],
+        files: &[FileRule],
+    ) -> Vec<EffectRule> {
+        let table = schema.table(users.table);
+        let mut rules = Vec::new();
+        for rule in redis {
+            match elsewhere::redis(rule, table, users.key, users.email) {
+                Ok(rule) => rules.push(rule),
+                Err(problem) => self.add(format!("{place}.redis: {problem}")),
+            }
+        }
+        for rule in files {
+            match (&rule.directory, &rule.column) {
+                (Some(path), None) => {
+                    match elsewhere::directory(rule, path, table, users.key, users.email) {
+                        Ok(rule) => rules.push(rule),
+                        Err(problem) => self.add(format!("{place}.files: {problem}")),
+                    }
+                }
+                (None, Some(column)) => {
+                    let place = format!("{place}.files");
+                    if let Some((table, column)) = self.place(schema, &place, column) {
+                        rules.push(EffectRule::FilesOf {
+                            root: rule.root.clone(),
+                            table,
+                            column,
+                        });
+                    }
+                }
+                _ => self.add(format!("{place}.files: a rule has directory or column")),
+            }
+        }
+        rules
     }
 
     pub(super) fn treatments(

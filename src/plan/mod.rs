@@ -7,12 +7,14 @@
 
 mod bind;
 mod build;
+mod elsewhere;
 mod everything;
 mod model;
 mod problem;
 mod reach;
 
 pub use build::{Error, build};
+pub use elsewhere::{EffectRule, Template};
 pub use model::{LevelRules, Mark, MarkedTable, Model, Users};
 pub use problem::Problem;
 pub use reach::{Ambiguity, Choice, Fate, Reach, reach};

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{bind::Binder, problem::Problem, reach};
+use super::{EffectRule, Scope, bind::Binder, problem::Problem, reach};
 use crate::{
     operation::Level,
-    policy::{Policy, Treatment, Value},
+    policy::{FileRule, Policy, RedisRule, Treatment, Value},
     schema::{ColumnId, ForeignKeyId, Schema, TableId},
 };
 
@@ -40,6 +40,16 @@ pub struct Model {
     user_sessions: LevelRules,
     marked: Vec<MarkedTable>,
     orphans: BTreeMap<TableId, String>,
+    effects: Effects,
+}
+
+/// What goes outside the database, by how much is reset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Effects {
+    user_data: Vec<EffectRule>,
+    user_sessions: Vec<EffectRule>,
+    user_cascade: Vec<EffectRule>,
+    everything: Vec<EffectRule>,
 }
 
 /// A table whose rows carry markers.
@@ -89,6 +99,37 @@ pub struct LevelRules {
     pub restore: BTreeMap<TableId, Vec<(ColumnId, Value)>>,
 }
 
+impl Effects {
+    /// Each level includes those before it.
+    fn bind(binder: &mut Binder, schema: &Schema, users: &Users, policy: &Policy) -> Self {
+        let levels = &policy.levels;
+        let mut bind = |place: &str, redis: &[RedisRule], files: &[FileRule]| {
+            binder.effects(schema, users, place, redis, files)
+        };
+        let (data, sessions) = (&levels.user_data, &levels.user_sessions);
+        let user_data = bind("levels.user_data", &data.redis, &data.files);
+        let own = bind("levels.user_sessions", &sessions.redis, &sessions.files);
+        let user_sessions: Vec<EffectRule> = user_data.iter().cloned().chain(own).collect();
+        let cascade = &levels.user_cascade;
+        let own = bind("levels.user_cascade", &cascade.redis, &cascade.files);
+        let user_cascade = user_sessions.iter().cloned().chain(own).collect();
+        let full = &policy.full_reset;
+        let everything = bind("full_reset", &full.redis, &full.files);
+        if everything
+            .iter()
+            .any(|rule| rule.columns().next().is_some())
+        {
+            binder.add("full_reset takes everything, so its keys and paths name no column".into());
+        }
+        Self {
+            user_data,
+            user_sessions,
+            user_cascade,
+            everything,
+        }
+    }
+}
+
 impl Model {
     /// Binds a policy to a schema.
     ///
@@ -108,6 +149,7 @@ impl Model {
         let Some(users) = binder.users(&schema, &policy, &marked) else {
             return Err(binder.problems);
         };
+        let effects = Effects::bind(&mut binder, &schema, &users, &policy);
         if keep.contains(&users.table) {
             binder.add("keep names the users table, so no user could ever be reset".into());
         }
@@ -121,6 +163,7 @@ impl Model {
             user_sessions,
             marked,
             orphans,
+            effects,
         };
         binder.problems.extend(model.contradictions());
         if binder.problems.is_empty() {
@@ -153,6 +196,20 @@ impl Model {
     #[must_use]
     pub fn orphans(&self) -> &BTreeMap<TableId, String> {
         &self.orphans
+    }
+
+    /// What goes with the rows of a scope outside the database.
+    #[must_use]
+    pub fn effects(&self, scope: &Scope) -> &[EffectRule] {
+        match scope {
+            Scope::User(level) | Scope::TestUsers(level) => match level {
+                Level::UserData => &self.effects.user_data,
+                Level::UserSessions => &self.effects.user_sessions,
+                Level::UserCascade => &self.effects.user_cascade,
+            },
+            Scope::Marked | Scope::Orphans => &self.effects.user_cascade,
+            Scope::Everything => &self.effects.everything,
+        }
     }
 
     /// True for tables that no reset changes.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{convert::Page, status::guard_reason};
 use crate::{
-    engine::{Advice, Done, Finished, MarkerState, Report, ResetDone, Served, Status},
+    engine::{Advice, Done, Elsewhere, Finished, MarkerState, Report, ResetDone, Served, Status},
     journal::{OperationRecord, State},
     operation::{EffectCounts, Extent, Level, Mode, Progress, counted},
     plan::Fate,
@@ -84,7 +84,20 @@ pub(super) fn status(status: Status, served: &Served, took: Duration) -> proto::
         test_domains: served.domains.domains().map(str::to_owned).collect(),
         max_rows: number(served.limits.max_rows),
         max_rows_bulk: number(served.bulk_limits.max_rows),
+        elsewhere: Some(elsewhere(status.elsewhere)),
         duration: span(took),
+    }
+}
+
+fn elsewhere(elsewhere: Elsewhere) -> proto::Elsewhere {
+    let root = |(name, marked)| proto::FileRoot { name, marked };
+    proto::Elsewhere {
+        redis_address: elsewhere.redis.unwrap_or_default(),
+        redis_reachable: elsewhere.redis_answers,
+        roots: elsewhere.roots.into_iter().map(root).collect(),
+        pending_effects: number(elsewhere.backlog.pending),
+        effects_needing_attention: number(elsewhere.backlog.attention),
+        last_error: elsewhere.backlog.last_error.unwrap_or_default(),
     }
 }
 

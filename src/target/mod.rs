@@ -18,7 +18,7 @@ pub use account::{Creation, NewUser};
 pub use armed::{Arming, Fate, commit_proof};
 pub use brake::Brake;
 pub use connection::Credentials;
-pub use execute::{Choice, Executed, Request, Start, Strategy, strategy};
+pub use execute::{Choice, Elsewhere, Executed, Request, Start, Strategy, strategy};
 pub use fault::{Error, Fault};
 pub use pending::{Backlog, Claimed, Settled, Whose};
 pub use size::{Sizes, TableSize, UserCount};

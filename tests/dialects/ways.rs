@@ -49,6 +49,7 @@ async fn way(world: &World, order: &Order) -> Strategy {
         start: order.start.clone(),
         expected: None,
         brake: Brake::default(),
+        elsewhere: resetd::target::Elsewhere::default(),
     };
     let executed = world.target.execute(&cleared, &request, &|_| {}).await;
     executed.unwrap().strategy()

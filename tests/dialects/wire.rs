@@ -71,6 +71,8 @@ impl Wire {
                 limits: Limits { max_rows: 100_000 },
                 bulk_limits: Limits { max_rows: 100_000 },
                 policy: Policy::parse(POLICY).unwrap(),
+                redis: None,
+                roots: std::collections::BTreeMap::new(),
             }],
             tokens: vec![token::of_role("wire", Role::Superuser, SECRET)],
         };

@@ -332,6 +332,7 @@ impl World {
             deadline: order.deadline,
             start: order.start.clone(),
             expected: None,
+            elsewhere: resetd::target::Elsewhere::default(),
             brake: target::Brake::default(),
         };
         let executed = self.target.execute(cleared, &request, &|_| {}).await?;

@@ -135,6 +135,7 @@ impl Bench {
                 allow_missing,
             },
             expected: None,
+            elsewhere: resetd::target::Elsewhere::default(),
             brake: Brake::default(),
         };
         let executed = self.target.execute(&cleared, &request, &|_| {}).await?;

@@ -175,6 +175,8 @@ fn target(request: &Request) -> Result<Target, Error> {
             max_rows: MAX_ROWS_BULK,
         },
         policy: Policy::parse("[users]\ntable = \"\"\nemail = \"\"\ntest_domains = []")?,
+        redis: None,
+        roots: std::collections::BTreeMap::new(),
     };
     Ok(server::serve(&config)?.target)
 }

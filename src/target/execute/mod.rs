@@ -7,6 +7,7 @@
 //! dry run, rolled back.
 
 mod digest;
+mod elsewhere;
 mod find;
 mod sequences;
 mod steps;
@@ -15,6 +16,8 @@ mod swift;
 
 pub use strategy::{Choice, Strategy, strategy};
 
+pub use elsewhere::Elsewhere;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
@@ -22,6 +25,7 @@ use jiff::Timestamp;
 use super::{Brake, Deadline, Error, Target, armed, field, transaction::Transaction};
 use crate::{
     dialect::{Eligible, Hold, Renderer, Row, Seed, Statement},
+    effect::Effect,
     guard::{self, Cleared, Seen, UserFacts, UserRule},
     operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector, counted},
     plan::{Plan, Scope, SetId},
@@ -49,6 +53,8 @@ pub struct Request {
     pub brake: Brake,
     /// What it starts from.
     pub start: Start,
+    /// What this server has besides the database.
+    pub elsewhere: Elsewhere,
     /// The digest of the dry run that it has to be the same as, if any.
     pub expected: Option<String>,
 }
@@ -108,10 +114,17 @@ impl Start {
 pub struct Executed {
     changes: Changes,
     digest: Option<String>,
+    effects: Vec<Effect>,
     strategy: Strategy,
 }
 
 impl Executed {
+    /// What would go outside the database: of a dry run.
+    #[must_use]
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
     /// What was changed, or in a dry run would have been.
     #[must_use]
     pub fn changes(&self) -> &Changes {
@@ -188,7 +201,11 @@ impl Target {
         }
         let mut execution = Execution::new(transaction, cleared, request, progress);
         match execution.work().await {
-            Ok((changes, digest)) => {
+            Ok(Work {
+                changes,
+                digest,
+                effects,
+            }) => {
                 let transaction = execution.transaction;
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
@@ -200,6 +217,7 @@ impl Target {
                 Ok(Executed {
                     changes,
                     digest,
+                    effects,
                     strategy: Strategy::Sets,
                 })
             }
@@ -231,6 +249,7 @@ impl Target {
                 Ok(Some(Executed {
                     changes,
                     digest: None,
+                    effects: Vec::new(),
                     strategy: Strategy::Chain,
                 }))
             }
@@ -244,6 +263,13 @@ impl Target {
             }
         }
     }
+}
+
+/// What an execution did, before its commit.
+struct Work {
+    changes: Changes,
+    digest: Option<String>,
+    effects: Vec<Effect>,
 }
 
 /// One execution under way.
@@ -281,24 +307,33 @@ impl<'a> Execution<'a> {
 }
 
 impl Execution<'_> {
-    async fn work(&mut self) -> Result<(Changes, Option<String>), Error> {
+    async fn work(&mut self) -> Result<Work, Error> {
         let fingerprint = self.plan.schema().fingerprint();
         recheck(&mut self.transaction, self.cleared, fingerprint).await?;
         self.transaction.hold(self.request.start.hold()).await?;
         let mut changes = Changes::default();
         if !self.find_roots(&mut changes).await? {
             let digest = self.digest(&changes).await?;
-            return Ok((changes, digest));
+            return Ok(Work {
+                changes,
+                digest,
+                effects: Vec::new(),
+            });
         }
         self.check().await?;
         changes.shared = self.shared().await?;
+        let effects = self.write_effects(&mut changes).await?;
         self.take_steps().await?;
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
         self.transaction.settle().await?;
         let digest = self.digest(&changes).await?;
         self.prove(&changes).await?;
-        Ok((changes, digest))
+        Ok(Work {
+            changes,
+            digest,
+            effects,
+        })
     }
 
     fn renderer(&self) -> Renderer<'_> {

@@ -60,6 +60,9 @@ fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'st
     if request.mode == Mode::DryRun || request.expected.is_some() {
         return Some("the rows are compared with those of a dry run");
     }
+    if request.elsewhere.wanted(plan).next().is_some() {
+        return Some("Redis keys or files go with the rows, and are read from them first");
+    }
     if plan.sets().count() > CHAINED_SETS {
         return Some("too many tables are in scope for one statement");
     }

@@ -8,17 +8,17 @@ use std::collections::BTreeSet;
 
 use super::{Context, ResetDone, now, token};
 use crate::{
-    dialect::Eligible,
+    dialect::{Eligible, Hold},
     effect::Effect,
     effects,
     error::Error,
-    guard::{self, Limits, UserRule},
+    guard::{self, Cleared, Limits, UserRule},
     operation::{
         Action, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers, ResetUser,
         SweepOrphans,
     },
     plan::{self, Plan, Scope},
-    target::{Elsewhere, Request, Start},
+    target::{self, Elsewhere, Evidence, Executed, Request, Start},
 };
 
 /// What an action wants reset, in the words of planner and executor.
@@ -53,29 +53,7 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     guard::precheck(target.setting(), now())?;
     let order = order(context)?;
 
-    let model = target.model().await?;
-    let plan = plan::build(&model, order.scope)?;
-    context.tell(Progress::Planned {
-        steps: plan.steps().iter().map(|step| plan.title(step)).collect(),
-    });
-    let seen = target.observe().await?.seen;
-    let cleared = guard::clear(plan, target.setting(), seen, order.limits, now())?;
-    let request = Request {
-        operation: context.operation,
-        mode: order.mode,
-        started: context.started,
-        deadline: context.deadline,
-        start: order.start,
-        expected: context.expected.clone(),
-        brake: context.brake.clone(),
-        elsewhere: Elsewhere {
-            has_redis: context.served.effects.redis_address().is_some(),
-            roots: context.served.effects.root_ids(),
-        },
-    };
-    let progress = |progress| context.tell(progress);
-    let executed = target.execute(&cleared, &request, &progress).await?;
-
+    let (cleared, executed) = execute(context, &order).await?;
     let token = match (order.mode, executed.digest()) {
         (Mode::DryRun, Some(digest)) => {
             let (journal, plan) = (&context.engine.journal, context.operation);
@@ -109,6 +87,68 @@ async fn count_effects(
         true => Ok(None),
         false => context.served.effects.count(effects).await.map(Some),
     }
+}
+
+/// Plans, clears and executes. One user and one session are planned by what
+/// was seen last; where that is no longer true, or would be refused, it is
+/// looked at anew before anybody is told no.
+async fn execute(context: &Context, order: &Order) -> Result<(Cleared<Plan>, Executed), Error> {
+    let target = &context.served.target;
+    let remembered = match order.start.hold() {
+        Hold::Shared => target.remembered(),
+        Hold::Exclusive => None,
+    };
+    if let Some(evidence) = remembered
+        && let Ok(cleared) = clear(context, order, evidence)
+    {
+        match run(context, order, &cleared).await {
+            Err(target::Error::Changed(_)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(executed) => return Ok((cleared, executed)),
+        }
+    }
+    let cleared = clear(context, order, target.evidence().await?)?;
+    let executed = run(context, order, &cleared).await?;
+    Ok((cleared, executed))
+}
+
+fn clear(context: &Context, order: &Order, evidence: Evidence) -> Result<Cleared<Plan>, Error> {
+    let setting = context.served.target.setting();
+    let plan = plan::build(&evidence.model, order.scope.clone())?;
+    Ok(guard::clear(
+        plan,
+        setting,
+        evidence.seen,
+        order.limits,
+        now(),
+    )?)
+}
+
+async fn run(
+    context: &Context,
+    order: &Order,
+    cleared: &Cleared<Plan>,
+) -> Result<Executed, target::Error> {
+    let plan = cleared.subject();
+    context.tell(Progress::Planned {
+        steps: plan.steps().iter().map(|step| plan.title(step)).collect(),
+    });
+    let request = Request {
+        operation: context.operation,
+        mode: order.mode,
+        started: context.started,
+        deadline: context.deadline,
+        start: order.start.clone(),
+        expected: context.expected.clone(),
+        brake: context.brake.clone(),
+        elsewhere: Elsewhere {
+            has_redis: context.served.effects.redis_address().is_some(),
+            roots: context.served.effects.root_ids(),
+        },
+    };
+    let progress = |progress| context.tell(progress);
+    let target = &context.served.target;
+    target.execute(cleared, &request, &progress).await
 }
 
 fn order(context: &Context) -> Result<Order, Error> {

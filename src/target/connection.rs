@@ -24,6 +24,14 @@ use crate::{
 /// SQLite's extended result code for a commit that its hook has refused.
 const REFUSED: &str = "531";
 
+/// How long a connection that answered is taken to be alive: asking costs a
+/// round trip. One that is not is noticed when a transaction begins.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// Where the transaction is rolled back that made the first temporary table of
+/// a session, all its prepared statements are planned anew.
+const WARMING: &str = "CREATE TEMPORARY TABLE resetd_warm (); DROP TABLE pg_temp.resetd_warm";
+
 /// Connections that a target on a server keeps at most.
 const CONNECTIONS: u32 = 16;
 
@@ -169,6 +177,23 @@ impl Pool {
                 let pool = PgPoolOptions::new()
                     .max_connections(CONNECTIONS)
                     .acquire_timeout(LOCK_TIMEOUT)
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, usage| {
+                        Box::pin(async move {
+                            if usage.idle_for > TRUSTED {
+                                connection.ping().await?;
+                            }
+                            Ok(true)
+                        })
+                    })
+                    .after_connect(|connection, _| {
+                        Box::pin(async move {
+                            // A role that may make no temporary tables gets
+                            // none, and is told so when it needs one.
+                            drop(connection.execute(sqlx::raw_sql(WARMING)).await);
+                            Ok(())
+                        })
+                    })
                     .connect_lazy_with(options);
                 Ok(Self::Postgres(pool))
             }

@@ -51,6 +51,8 @@ pub struct Target {
     dialect: Box<dyn Dialect>,
     pool: tokio::sync::OnceCell<Pool>,
     model: Mutex<Option<Arc<Model>>>,
+    /// What the database said of itself when it was last asked.
+    seen: Mutex<Option<Seen>>,
 }
 
 /// What a database is when it is asked.
@@ -60,6 +62,16 @@ pub struct Observation {
     pub seen: Seen,
     /// Its product and version.
     pub version: String,
+}
+
+/// What an operation is planned and judged by. It is read again inside the
+/// transaction, so that it may be a little old: then it costs another try.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The policy bound to the schema.
+    pub model: Arc<Model>,
+    /// What the database says of itself.
+    pub seen: Seen,
 }
 
 /// The moment by which an operation has to be done, if there is one.
@@ -78,6 +90,7 @@ impl Target {
             dialect,
             pool: tokio::sync::OnceCell::new(),
             model: Mutex::new(None),
+            seen: Mutex::new(None),
         }
     }
 
@@ -115,6 +128,28 @@ impl Target {
         self.pool
             .get_or_try_init(|| Pool::connect(&self.credentials))
             .await
+    }
+
+    /// What was seen last, if anything was.
+    #[must_use]
+    pub fn remembered(&self) -> Option<Evidence> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (model, seen) = (self.cached()?, seen.clone()?);
+        Some(Evidence { model, seen })
+    }
+
+    /// What is seen now.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Target::model`] and [`Target::observe`].
+    pub async fn evidence(&self) -> Result<Evidence, Error> {
+        let model = self.model().await?;
+        let seen = self.observe().await?.seen;
+        let mut last = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(seen.clone());
+        drop(last);
+        Ok(Evidence { model, seen })
     }
 
     /// Asks the database what it is and whether it may be reset.

@@ -50,7 +50,21 @@ impl Target {
         self.begin_with(deadline, brake, &parts.join("; ")).await
     }
 
+    /// A connection can have died since it was used last, and then another
+    /// one is asked.
     async fn begin_with(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+        more: &str,
+    ) -> Result<Transaction<'_>, Error> {
+        match self.open(deadline, brake.clone(), more).await {
+            Err(Error::Unavailable(_)) => self.open(deadline, brake, more).await,
+            other => other,
+        }
+    }
+
+    async fn open(
         &self,
         deadline: Deadline,
         brake: Brake,
@@ -70,11 +84,10 @@ impl Target {
             session,
             dialect: self.dialect.as_ref(),
             deadline,
-            brake,
+            brake: brake.clone(),
             interrupter: None,
             ended: false,
         };
-        let brake = transaction.brake.clone();
         let stop = transaction.session.stop_at(deadline.moment(), brake).await;
         stop.map_err(|fault| fault.during("the beginning"))?;
         let begin = self.dialect.begin(patience, time) + "; " + more;

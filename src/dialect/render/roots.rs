@@ -295,7 +295,7 @@ impl Renderer<'_> {
     }
 
     /// True for rows that carry the marker, and the session's id where one is
-    /// asked for.
+    /// asked for; NULL for some others, so that an index can serve it.
     fn marked(&self, set: SetId, session: Option<&str>) -> Option<Condition> {
         let model = self.plan.model();
         let cleanup = model.policy().cleanup.as_ref()?;
@@ -324,7 +324,7 @@ impl Renderer<'_> {
                 let sql = format!("{ROW}.{}", self.column(table, *column));
                 let keys: Vec<&str> = path.iter().map(String::as_str).chain([key]).collect();
                 let found = self.dialect.json_text(table.column(*column), &sql, &keys);
-                format!("COALESCE({found} = {value}, FALSE)")
+                format!("{found} = {value}")
             }
             Mark::Tags(columns) => {
                 parameters.push(format!("{key}:{value}"));
@@ -336,7 +336,7 @@ impl Renderer<'_> {
                         self.dialect.has_tag(table.column(column), &sql, &tag)
                     })
                     .collect();
-                format!("COALESCE({}, FALSE)", any.join(" OR "))
+                format!("({})", any.join(" OR "))
             }
         };
         root.places

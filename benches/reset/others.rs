@@ -1,0 +1,185 @@
+//! Test sessions, statistics, and what the server costs by itself.
+
+use resetd::proto::{CleanupRequest, GetStatusRequest, StatisticsRequest};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::{
+    Bench,
+    data::{Keys, TABLES, marked, marketplace, plain, session},
+    postgres::timed,
+    report::Samples,
+    rig::{Rig, Served, arm, policy},
+};
+
+/// A session's rows among few and among many.
+pub async fn sessions(bench: &mut Bench) {
+    println!("cleanup of a session");
+    let port = bench.postgres.port;
+    let sizes = [10_000, 10_000_000 / bench.tenth];
+    let test = policy(&["one.test"])
+        + "[cleanup]\nmarker = { key = \"env\", value = \"test\" }\nsession = \"session\"\n\
+           roots = [{ table = \"users\", json = \"metadata\" }, \
+           { table = \"notes\", json = \"metadata\" }]\n";
+    for (name, rows) in ["few_marked", "many_marked"].iter().zip(sizes) {
+        bench.postgres.make(name, &marked(rows)).await;
+        arm(port, name).await;
+    }
+    let served = ["few_marked", "many_marked"].map(|name| Served {
+        name,
+        database: name,
+        policy: &test,
+    });
+    let rig = Rig::start(port, &served).await;
+    let client = rig.client().await;
+    let mut times = [(); 2].map(|()| Samples::default());
+    for round in 0..=bench.rounds * 5 {
+        for (name, samples) in ["few_marked", "many_marked"].iter().zip(&mut times) {
+            let mut owner = bench.postgres.owner(name).await;
+            let id = format!("session-{round}");
+            owner.run(&session(&id)).await;
+            let request = CleanupRequest {
+                target: (*name).to_owned(),
+                test_session_id: Some(id),
+                ..CleanupRequest::default()
+            };
+            let took = timed(async {
+                let reply = client.cleanup(request).await;
+                reply.unwrap_or_else(|error| panic!("{}", error.message()))
+            })
+            .await;
+            if round > 0 {
+                samples.add(took);
+            }
+        }
+    }
+    let [few, many] = times;
+    let ratio = many.median() / few.median();
+    bench
+        .report
+        .at_most("Cleanup of a session, from few rows to many", ratio, 1.3);
+    bench
+        .report
+        .figure("Cleanup of a session, few rows kept", few);
+    bench
+        .report
+        .figure("Cleanup of a session, many rows kept", many);
+}
+
+/// Estimates of many tables, and exact counts of many rows.
+pub async fn statistics(bench: &mut Bench) {
+    println!("statistics");
+    let port = bench.postgres.port;
+    bench.postgres.make("wide", &plain(300)).await;
+    bench
+        .postgres
+        .make("counted", &marketplace(bench.users, Keys::Indexed))
+        .await;
+    let test = policy(&["one.test"]);
+    for database in ["wide", "counted"] {
+        arm(port, database).await;
+    }
+    let served = ["wide", "counted"].map(|name| Served {
+        name,
+        database: name,
+        policy: &test,
+    });
+    let rig = Rig::start(port, &served).await;
+    let client = rig.client().await;
+    let mut owner = bench.postgres.owner("counted").await;
+    let counts = TABLES.map(|(name, ..)| format!("SELECT count(*)::text FROM {name}"));
+    let counts = counts.join(" UNION ALL ");
+    let [mut estimated, mut exact, mut bare] = [(); 3].map(|()| Samples::default());
+    for round in 0..=bench.rounds {
+        let ask = async |target: &str, exact| {
+            let request = StatisticsRequest {
+                target: target.to_owned(),
+                exact,
+                page_size: 1000,
+                ..StatisticsRequest::default()
+            };
+            let reply = client.statistics(request).await;
+            reply.unwrap_or_else(|error| panic!("{}", error.message()))
+        };
+        let times = [
+            timed(ask("wide", false)).await,
+            timed(ask("counted", true)).await,
+            timed(owner.texts(&counts)).await,
+        ];
+        if round > 0 {
+            for (samples, time) in [&mut estimated, &mut exact, &mut bare]
+                .into_iter()
+                .zip(times)
+            {
+                samples.add(time);
+            }
+        }
+    }
+    let report = &mut bench.report;
+    report.at_most(
+        "Statistics, estimates, 300 tables (of 3 ms)",
+        estimated.median() / 3.0,
+        1.0,
+    );
+    report.at_most("Statistics, exact", exact.median() / bare.median(), 1.2);
+    report.figure("Statistics, estimates, 300 tables", estimated);
+    report.figure("Statistics, exact: resetd", exact);
+    report.figure("Statistics, exact: bare counts", bare);
+}
+
+/// Calls that reset nothing, beside a server that does nothing.
+pub async fn idle_calls(bench: &mut Bench) {
+    println!("calls that reset nothing");
+    let port = bench.postgres.port;
+    let served = Served {
+        name: "wide",
+        database: "wide",
+        policy: &policy(&["one.test"]),
+    };
+    let rig = Rig::start(port, &[served]).await;
+    let client = rig.client().await;
+    let (_reporter, service) = tonic_health::server::health_reporter();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+    let bare = tonic::transport::Server::builder().add_service(service);
+    let bare = tokio::spawn(bare.serve_with_incoming(incoming));
+    let connect = async |address: String| {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"));
+        let channel = endpoint.unwrap().connect().await.unwrap();
+        HealthClient::new(channel)
+    };
+    let mut theirs = connect(address.to_string()).await;
+    let mut ours = connect(rig.address.clone()).await;
+    let [mut plain, mut health, mut status] = [(); 3].map(|()| Samples::default());
+    for round in 0..bench.rounds * 100 {
+        let request = HealthCheckRequest::default;
+        let times = [
+            timed(theirs.check(request())).await,
+            timed(ours.check(request())).await,
+            timed(client.get_status(GetStatusRequest::default())).await,
+        ];
+        if round >= 20 {
+            for (samples, time) in [&mut plain, &mut health, &mut status]
+                .into_iter()
+                .zip(times)
+            {
+                samples.add(time);
+            }
+        }
+    }
+    bare.abort();
+    let report = &mut bench.report;
+    report.at_least(
+        "health, against a bare handler",
+        plain.median() / health.median(),
+        0.7,
+    );
+    report.at_least(
+        "GetStatus, against a bare handler",
+        plain.median() / status.median(),
+        0.7,
+    );
+    report.figure("a bare handler", plain);
+    report.figure("health", health);
+    report.figure("GetStatus", status);
+}

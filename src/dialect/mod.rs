@@ -10,7 +10,7 @@ mod sqlite;
 
 pub use catalogue::{Catalogue, Raw, Row};
 pub use postgres::Postgres;
-pub use render::{Chain, Eligible, Renderer, Seed, Tally, reachable};
+pub use render::{Chain, Eligible, Going, Renderer, Seed, Tally, reachable};
 pub use sqlite::Sqlite;
 
 use std::{fmt, time::Duration};

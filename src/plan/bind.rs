@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    elsewhere::{self, EffectRule},
     model::{LevelRules, MIGRATION_TABLES, Mark, MarkedTable, Users},
     problem::{Problem, nearest},
 };
 use crate::{
-    policy::{self, FileRule, Policy, RedisRule, Treatment, Value},
+    policy::{self, Policy, Treatment, Value},
     schema::{
         ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Origin, ReferentialAction, Schema, Table,
         TableId,
@@ -53,7 +52,12 @@ impl Binder {
     }
 
     /// A `table.column`, where the table may have a schema before it.
-    fn place(&mut self, schema: &Schema, place: &str, name: &str) -> Option<(TableId, ColumnId)> {
+    pub(super) fn place(
+        &mut self,
+        schema: &Schema,
+        place: &str,
+        name: &str,
+    ) -> Option<(TableId, ColumnId)> {
         let Some((table, column)) = name.rsplit_once('.') else {
             self.add(format!("{place} says {name}, which is not table.column"));
             return None;
@@ -118,47 +122,6 @@ impl Binder {
             orphans.insert(table, condition.clone());
         }
         orphans
-    }
-
-    /// Rules about what goes outside the database.
-    pub(super) fn effects(
-        &mut self,
-        schema: &Schema,
-        users: &Users,
-        place: &str,
-        redis: &[RedisRule],
-        files: &[FileRule],
-    ) -> Vec<EffectRule> {
-        let table = schema.table(users.table);
-        let mut rules = Vec::new();
-        for rule in redis {
-            match elsewhere::redis(rule, table, users.key, users.email) {
-                Ok(rule) => rules.push(rule),
-                Err(problem) => self.add(format!("{place}.redis: {problem}")),
-            }
-        }
-        for rule in files {
-            match (&rule.directory, &rule.column) {
-                (Some(path), None) => {
-                    match elsewhere::directory(rule, path, table, users.key, users.email) {
-                        Ok(rule) => rules.push(rule),
-                        Err(problem) => self.add(format!("{place}.files: {problem}")),
-                    }
-                }
-                (None, Some(column)) => {
-                    let place = format!("{place}.files");
-                    if let Some((table, column)) = self.place(schema, &place, column) {
-                        rules.push(EffectRule::FilesOf {
-                            root: rule.root.clone(),
-                            table,
-                            column,
-                        });
-                    }
-                }
-                _ => self.add(format!("{place}.files: a rule has directory or column")),
-            }
-        }
-        rules
     }
 
     pub(super) fn treatments(

@@ -14,7 +14,7 @@ mod problem;
 mod reach;
 
 pub use build::{Error, build};
-pub use elsewhere::{EffectRule, Template};
+pub use elsewhere::{Bound, EffectRule, Source, What};
 pub use model::{LevelRules, Mark, MarkedTable, Model, Users};
 pub use problem::Problem;
 pub use reach::{Ambiguity, Choice, Fate, Reach, reach};

@@ -3,7 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EffectRule, Scope, bind::Binder, problem::Problem, reach};
+use super::{
+    EffectRule, Scope,
+    bind::Binder,
+    elsewhere::{Extent, Source},
+    problem::Problem,
+    reach,
+};
 use crate::{
     operation::Level,
     policy::{FileRule, Policy, RedisRule, Treatment, Value},
@@ -49,6 +55,7 @@ struct Effects {
     user_data: Vec<EffectRule>,
     user_sessions: Vec<EffectRule>,
     user_cascade: Vec<EffectRule>,
+    marked: Vec<EffectRule>,
     everything: Vec<EffectRule>,
 }
 
@@ -100,31 +107,34 @@ pub struct LevelRules {
 }
 
 impl Effects {
-    /// Each level includes those before it.
+    /// Each level includes those before it; what the cascade takes of a user,
+    /// it takes wherever a user goes.
     fn bind(binder: &mut Binder, schema: &Schema, users: &Users, policy: &Policy) -> Self {
         let levels = &policy.levels;
-        let mut bind = |place: &str, redis: &[RedisRule], files: &[FileRule]| {
-            binder.effects(schema, users, place, redis, files)
+        let mut bind = |place: &str, redis: &[RedisRule], files: &[FileRule], extent| {
+            binder.effects((schema, users), place, (redis, files), extent)
+        };
+        let mut rules = Vec::new();
+        let mut level = |place: &str, redis: &[RedisRule], files: &[FileRule]| {
+            rules.extend(bind(place, redis, files, Extent::Rows));
+            rules.clone()
         };
         let (data, sessions) = (&levels.user_data, &levels.user_sessions);
-        let user_data = bind("levels.user_data", &data.redis, &data.files);
-        let own = bind("levels.user_sessions", &sessions.redis, &sessions.files);
-        let user_sessions: Vec<EffectRule> = user_data.iter().cloned().chain(own).collect();
+        let user_data = level("levels.user_data", &data.redis, &data.files);
+        let user_sessions = level("levels.user_sessions", &sessions.redis, &sessions.files);
         let cascade = &levels.user_cascade;
-        let own = bind("levels.user_cascade", &cascade.redis, &cascade.files);
-        let user_cascade = user_sessions.iter().cloned().chain(own).collect();
+        let user_cascade = level("levels.user_cascade", &cascade.redis, &cascade.files);
+        let marked = match &policy.cleanup {
+            Some(cleanup) => level("cleanup", &cleanup.redis, &cleanup.files),
+            None => user_cascade.clone(),
+        };
         let full = &policy.full_reset;
-        let everything = bind("full_reset", &full.redis, &full.files);
-        if everything
-            .iter()
-            .any(|rule| rule.columns().next().is_some())
-        {
-            binder.add("full_reset takes everything, so its keys and paths name no column".into());
-        }
+        let everything = bind("full_reset", &full.redis, &full.files, Extent::Everything);
         Self {
             user_data,
             user_sessions,
             user_cascade,
+            marked,
             everything,
         }
     }
@@ -207,7 +217,8 @@ impl Model {
                 Level::UserSessions => &self.effects.user_sessions,
                 Level::UserCascade => &self.effects.user_cascade,
             },
-            Scope::Marked | Scope::Orphans => &self.effects.user_cascade,
+            Scope::Marked => &self.effects.marked,
+            Scope::Orphans => &self.effects.user_cascade,
             Scope::Everything => &self.effects.everything,
         }
     }
@@ -266,7 +277,8 @@ impl Model {
             ("user_data", &self.user_data),
             ("user_sessions", &self.user_sessions),
         ];
-        named
+        let mut problems = self.unreachable_sources(&reach);
+        let contradictions = named
             .into_iter()
             .flat_map(|(level, rules)| {
                 let deleted = rules.delete.iter().map(|&table| (table, true));
@@ -291,7 +303,28 @@ impl Model {
                     ))
                 }
             })
-            .map(Problem::new)
-            .collect()
+            .map(Problem::new);
+        problems.extend(contradictions);
+        problems
+    }
+
+    /// Tables that keys and files are to be read from, but whose rows never go
+    /// with a user.
+    fn unreachable_sources(&self, reach: &reach::Reach) -> Vec<Problem> {
+        let rules = self.effects.user_cascade.iter();
+        let tables: BTreeSet<TableId> = rules
+            .filter_map(|rule| match rule.source {
+                Source::Rows(table, _) => Some(table),
+                Source::Nothing | Source::Users(_) => None,
+            })
+            .filter(|table| !reach.tables.contains(table))
+            .collect();
+        let problem = |table| {
+            let name = &self.schema.table(table).name;
+            Problem::new(format!(
+                "levels takes keys or files from {name}, whose rows do not go with a user"
+            ))
+        };
+        tables.into_iter().map(problem).collect()
     }
 }

@@ -62,6 +62,10 @@ pub struct Backlog {
 
 const STEP: &str = "claiming effects";
 
+/// Stands for every user, where effects can be about any of them: those of
+/// rows of many users, or of everything.
+pub(super) const EVERYBODY: &str = "*";
+
 impl Target {
     /// Claims effects for this long: those in Redis first, if wanted, then
     /// files, as far as they are under one of these roots.
@@ -207,6 +211,9 @@ impl Target {
         let Some(model) = self.cached() else {
             return Ok(true);
         };
+        if subjects.iter().any(|subject| subject == EVERYBODY) {
+            return Ok(true);
+        }
         let (dialect, users) = (self.dialect.as_ref(), model.users());
         let table = model.schema().table(users.table);
         let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
@@ -434,6 +441,9 @@ pub(super) async fn awaited(
     if conditions.is_empty() {
         return Ok(false);
     }
+    values.push(encoded(&[EVERYBODY]));
+    let parameter = dialect.parameter(values.len(), None);
+    conditions.push(format!("subjects = {parameter}"));
     let sql = format!(
         "SELECT id FROM {} WHERE state = 'pending' AND ({}) LIMIT 1",
         dialect.own_table("effect"),

@@ -5,10 +5,12 @@
 //! table, and nothing that depends on it alone is sent at all.
 
 mod chain;
+mod elsewhere;
 mod roots;
 mod steps;
 
 pub use chain::{Chain, Tally, reachable};
+pub use elsewhere::Going;
 pub use roots::{Eligible, Seed};
 
 use super::{Dialect, Statement, Tie};

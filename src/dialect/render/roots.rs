@@ -142,52 +142,6 @@ impl Renderer<'_> {
         ))
     }
 
-    /// Columns of a set's rows, as text.
-    #[must_use]
-    pub fn values(&self, set: SetId, columns: &[ColumnId]) -> Statement {
-        let table = self.schema().table(self.plan.set(set).table);
-        let texts: Vec<String> = columns.iter().map(|&id| self.text_of(set, id)).collect();
-        Statement::plain(format!(
-            "SELECT {} FROM {} AS {ROW} WHERE {}",
-            texts.join(", "),
-            self.dialect.rows(table),
-            self.is_in(set),
-        ))
-    }
-
-    fn text_of(&self, set: SetId, column: ColumnId) -> String {
-        let table = self.schema().table(self.plan.set(set).table);
-        let sql = format!("{ROW}.{}", self.column(table, column));
-        self.dialect.text(table.column(column), &sql)
-    }
-
-    /// The different values of a column in a set's rows.
-    #[must_use]
-    pub fn distinct_values(&self, set: SetId, column: ColumnId) -> Statement {
-        let table = self.schema().table(self.plan.set(set).table);
-        Statement::plain(format!(
-            "SELECT DISTINCT {} FROM {} AS {ROW} WHERE {ROW}.{} IS NOT NULL AND {} ORDER BY 1",
-            self.text_of(set, column),
-            self.dialect.rows(table),
-            self.column(table, column),
-            self.is_in(set),
-        ))
-    }
-
-    /// Those of them that rows outside the set have as well.
-    #[must_use]
-    pub fn shared_values(&self, set: SetId, column: ColumnId) -> Statement {
-        let table = self.schema().table(self.plan.set(set).table);
-        let (rows, name) = (self.dialect.rows(table), self.column(table, column));
-        let is_in = self.is_in(set);
-        Statement::plain(format!(
-            "SELECT DISTINCT {} FROM {rows} AS {ROW} WHERE {ROW}.{name} IN \
-             (SELECT {ROW}.{name} FROM {rows} AS {ROW} WHERE {ROW}.{name} IS NOT NULL AND {is_in}) \
-             AND NOT ({is_in}) ORDER BY 1",
-            self.text_of(set, column),
-        ))
-    }
-
     /// The keys of a set's rows, in their order; nothing where rows have no
     /// key but the place where they are stored.
     #[must_use]

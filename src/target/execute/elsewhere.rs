@@ -1,27 +1,25 @@
-//! Writes down what goes with the rows outside the database, while they are
-//! still there to be read.
+//! Binds what goes outside the database to the rows that are about to go, and
+//! writes it down in the same transaction: committed with them, or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::Execution;
+use super::{Execution, Start};
 use crate::{
-    dialect::{Row, Statement},
-    effect::{Effect, PendingEffect},
-    guard::{Layer, Reason, Refusal},
+    dialect::{Going, Row, Statement},
+    effect::Effect,
+    guard::{Layer, Reason, Refusal, UserFacts},
     operation::{Changes, Mode, counted},
-    plan::{EffectRule, Plan, Role, SetId},
+    plan::{Bound, EffectRule, Plan, Source, What},
     schema::{ColumnId, TableId},
-    target::{Error, field},
+    target::{Error, pending::EVERYBODY},
 };
 
-const STEP: &str = "writing effects down";
+const STEP: &str = "writing down what goes outside the database";
 
-/// Users whose effects stand in one row of a bulk operation.
-const USERS: usize = 500;
-/// Rows that are written in one statement.
-const ROWS: usize = 50;
+/// Users, or effects of other rows, that are written down together.
+const TOGETHER: usize = 500;
 
 /// What a server has besides the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,192 +39,315 @@ impl Elsewhere {
     }
 }
 
-impl Execution<'_> {
-    /// Writes down what goes with the rows; in a dry run only tells it.
-    pub(super) async fn write_effects(
-        &mut self,
-        changes: &mut Changes,
-    ) -> Result<Vec<Effect>, Error> {
-        let rules = self.request.elsewhere.wanted(self.plan);
-        let rules: Vec<EffectRule> = rules.cloned().collect();
-        if rules.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pending = self.of_users(&rules).await?;
-        pending.extend(self.of_rows(&rules, changes).await?);
-        let told = pending.iter().map(|p| p.effects.len() as u64).sum();
-        match self.request.mode {
-            Mode::DryRun => Ok(pending.into_iter().flat_map(|p| p.effects).collect()),
-            Mode::Execute => {
-                self.insert(&pending).await?;
-                changes.effects.pending = told;
-                Ok(Vec::new())
-            }
-        }
-    }
+/// What was bound, and what could not be.
+#[derive(Debug, Default)]
+pub(super) struct BoundEffects {
+    /// In a dry run, all that would go.
+    pub(super) effects: Vec<Effect>,
+    written: u64,
+    astray: u64,
+    shared: u64,
+}
 
-    /// The set of a table's rows that are in scope.
-    fn set_of(&self, table: TableId, only_doomed: bool) -> Option<SetId> {
-        let mut sets = self.plan.sets();
-        let found = sets.find(|(id, set)| {
-            let role = match set.role {
-                Role::Doomed => true,
-                Role::Owned => !only_doomed,
-                Role::Kept => false,
-            };
-            set.table == table && role && self.sizes[id.index()] > 0
-        });
-        found.map(|(id, _)| id)
-    }
+/// True when key and e-mail of the users are all that is needed.
+pub(super) fn is_of_users_alone(elsewhere: &Elsewhere, plan: &Plan) -> bool {
+    let (key, email) = (plan.model().users().key, plan.model().users().email);
+    elsewhere.wanted(plan).all(|rule| match of_users(rule) {
+        Some(columns) => columns.iter().all(|&id| id == key || id == email),
+        None => rule.source == Source::Nothing,
+    })
+}
 
-    /// What goes with each user in scope.
-    async fn of_users(&mut self, rules: &[EffectRule]) -> Result<Vec<PendingEffect>, Error> {
-        let users = self.plan.model().users();
-        let (table, key, email) = (users.table, users.key, users.email);
-        let mut columns: Vec<ColumnId> = vec![key, email];
-        columns.extend(rules.iter().flat_map(EffectRule::columns));
-        let rows = match self.set_of(table, false) {
-            Some(set) => {
-                let statement = self.renderer().values(set, &columns);
-                self.transaction.query(STEP, &statement).await?
-            }
-            // What takes everything takes nobody in particular.
-            None if rules.iter().all(|rule| rule.columns().next().is_none()) => {
-                vec![vec![None; columns.len()]]
-            }
-            None => Vec::new(),
-        };
-        let mut pending = Vec::new();
-        for part in rows.chunks(USERS) {
-            let subjects = part.iter().flat_map(|row| row.iter().take(2).flatten());
-            let subjects: Vec<String> = subjects.cloned().collect();
-            let mut places: BTreeMap<Option<String>, Vec<Effect>> = BTreeMap::new();
-            for row in part {
-                for rule in rules {
-                    if let Some(effect) = rule.bind(&|column| value(row, &columns, column)) {
-                        let place = self.place(rule)?;
-                        places.entry(place).or_default().push(effect);
-                    }
-                }
-            }
-            pending.extend(places.into_iter().map(|(root_id, effects)| PendingEffect {
-                id: Uuid::new_v4().to_string(),
-                root_id,
-                subjects: subjects.clone(),
-                effects,
-            }));
-        }
-        Ok(pending)
-    }
-
-    /// The files that rows which go name, and no row that stays.
-    async fn of_rows(
-        &mut self,
-        rules: &[EffectRule],
-        changes: &mut Changes,
-    ) -> Result<Vec<PendingEffect>, Error> {
-        let mut pending = Vec::new();
-        for rule in rules {
-            let EffectRule::FilesOf {
-                root,
-                table,
-                column,
-            } = rule
-            else {
-                continue;
-            };
-            let Some(set) = self.set_of(*table, true) else {
-                continue;
-            };
-            let shared = self.renderer().shared_values(set, *column);
-            let shared = self.transaction.query(STEP, &shared).await?;
-            let shared: Vec<&str> = shared.iter().map(|row| field(row, 0)).collect();
-            if !shared.is_empty() {
-                let name = &self.plan.schema().table(*table).name;
-                let files = counted(shared.len() as u64, "file");
-                changes.warnings.push(format!(
-                    "{files} of {name} stay: rows that stay name them as well"
-                ));
-            }
-            let values = self.renderer().distinct_values(set, *column);
-            let found = self.transaction.query(STEP, &values).await?;
-            let paths = found.iter().map(|row| field(row, 0));
-            let paths = paths.filter(|path| !path.is_empty() && !shared.contains(path));
-            let effects: Vec<Effect> = paths
-                .map(|path| Effect::File {
-                    root: root.clone(),
-                    path: path.to_owned(),
-                })
-                .collect();
-            let root_id = self.place(rule)?;
-            pending.extend(effects.chunks(USERS).map(|part| PendingEffect {
-                id: Uuid::new_v4().to_string(),
-                root_id: root_id.clone(),
-                subjects: Vec::new(),
-                effects: part.to_vec(),
-            }));
-        }
-        Ok(pending)
-    }
-
-    /// The id of the root that a rule is about; nothing for Redis.
-    fn place(&self, rule: &EffectRule) -> Result<Option<String>, Error> {
-        let Some(root) = rule.root() else {
-            return Ok(None);
-        };
-        match self.request.elsewhere.roots.get(root) {
-            Some(id) => Ok(Some(id.clone())),
-            None => Err(Refusal {
-                layer: Layer::Marker,
-                reason: Reason::TargetNotArmed,
-                message: format!("the directory of root {root} is not there or was not marked"),
-                fix: "make the directory, then run `resetd arm`, which marks it".to_owned(),
-                observed: vec![("root".to_owned(), root.to_owned())],
-            }
-            .into()),
-        }
-    }
-
-    async fn insert(&mut self, pending: &[PendingEffect]) -> Result<(), Error> {
-        let dialect = self.transaction.dialect;
-        let (operation, at) = (self.request.operation, self.request.started);
-        let json = |value: &[String]| serde_json::to_string(value);
-        for part in pending.chunks(ROWS) {
-            let mut values = Vec::new();
-            let mut rows = Vec::new();
-            for pending in part {
-                let unencodable = |error: serde_json::Error| Error::Unexpected(error.to_string());
-                let effects = serde_json::to_string(&pending.effects).map_err(unencodable)?;
-                let subjects = json(&pending.subjects).map_err(unencodable)?;
-                let mut value = |text: String| {
-                    values.push(text);
-                    dialect.parameter(values.len(), None)
-                };
-                let (id, operation) = (value(pending.id.clone()), value(operation.to_string()));
-                let root = match &pending.root_id {
-                    Some(root) => value(root.clone()),
-                    None => "NULL".to_owned(),
-                };
-                let (subjects, effects) = (value(subjects), value(effects));
-                let at = value(at.to_string());
-                rows.push(format!(
-                    "({id}, {operation}, {root}, {subjects}, {effects}, 'pending', {at})"
-                ));
-            }
-            let sql = format!(
-                "INSERT INTO {} (id, operation_id, root_id, subjects, effects, state, created_at) \
-                 VALUES {}",
-                dialect.own_table("effect"),
-                rows.join(", "),
-            );
-            let insert = Statement::new(sql, values);
-            self.transaction.run(STEP, &insert).await?;
-        }
-        Ok(())
+/// The columns of the users that a rule takes its values from. Those that
+/// name files are looked at with all rows of the table, as others that stay
+/// can name the same ones.
+fn of_users(rule: &EffectRule) -> Option<&[ColumnId]> {
+    match (&rule.source, &rule.what) {
+        (Source::Users(_), What::Named { .. }) | (Source::Nothing | Source::Rows(..), _) => None,
+        (Source::Users(columns), _) => Some(columns),
     }
 }
 
-fn value(row: &Row, columns: &[ColumnId], column: ColumnId) -> Option<String> {
-    let place = columns.iter().position(|&known| known == column)?;
-    row.get(place).cloned().flatten()
+impl Execution<'_> {
+    /// Binds and writes down what goes with the rows that were found.
+    pub(super) async fn write_effects(&mut self, changes: &mut Changes) -> Result<(), Error> {
+        let rules: Vec<EffectRule> = self.request.elsewhere.wanted(self.plan).cloned().collect();
+        self.tell_without_redis(changes);
+        if rules.is_empty() {
+            return Ok(());
+        }
+        self.check_roots(&rules)?;
+        let subjects = self.bind_users(&rules).await?;
+        self.bind_rows(&rules, &subjects).await?;
+        let constant = match self.request.start {
+            Start::Everything { .. } => vec![EVERYBODY.to_owned()],
+            _ => Vec::new(),
+        };
+        let plain = rules.iter().filter(|s| s.source == Source::Nothing);
+        let mut batch = Batch::default();
+        for rule in plain {
+            self.bind(rule, &[], &mut batch);
+        }
+        self.write(&constant, batch).await?;
+        self.tell(changes);
+        Ok(())
+    }
+
+    /// The same for one user who was found already, where nothing more is
+    /// needed.
+    pub(super) async fn write_effects_of(
+        &mut self,
+        user: &UserFacts,
+        changes: &mut Changes,
+    ) -> Result<(), Error> {
+        let rules: Vec<EffectRule> = self.request.elsewhere.wanted(self.plan).cloned().collect();
+        self.tell_without_redis(changes);
+        if rules.is_empty() {
+            return Ok(());
+        }
+        self.check_roots(&rules)?;
+        let key = self.plan.model().users().key;
+        let mut batch = Batch::default();
+        for rule in &rules {
+            let columns = of_users(rule).unwrap_or_default();
+            let value = |&column: &ColumnId| match column == key {
+                true => Some(user.id.clone()),
+                false => user.email.clone(),
+            };
+            let values: Vec<_> = columns.iter().map(value).collect();
+            self.bind(rule, &values, &mut batch);
+        }
+        let subjects = [Some(user.id.clone()), user.email.clone()];
+        let subjects: Vec<String> = subjects.into_iter().flatten().collect();
+        self.write(&subjects, batch).await?;
+        self.tell(changes);
+        Ok(())
+    }
+
+    /// A root that this server cannot see, or that nobody has marked, is no
+    /// place to promise removals in.
+    fn check_roots(&self, rules: &[EffectRule]) -> Result<(), Error> {
+        for root in rules.iter().filter_map(|rule| rule.root()) {
+            if !self.request.elsewhere.roots.contains_key(root) {
+                return Err(Error::from(Refusal {
+                    layer: Layer::Marker,
+                    reason: Reason::TargetNotArmed,
+                    message: format!("file root {root} is not there, or was not armed"),
+                    fix: "make the directory of the root and run `resetd arm`, which writes \
+                          .resetd-root into it"
+                        .to_owned(),
+                    observed: vec![("root".to_owned(), root.to_owned())],
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds what takes its values from the users, page by page; gives the
+    /// users' keys and e-mails for what takes its values from other rows.
+    async fn bind_users(&mut self, rules: &[EffectRule]) -> Result<Vec<String>, Error> {
+        let Some(going) = self.renderer().users_in_scope() else {
+            return Ok(Vec::new());
+        };
+        let is_all = matches!(self.request.start, Start::Everything { .. });
+        let columns: BTreeSet<ColumnId> = rules
+            .iter()
+            .filter_map(of_users)
+            .flatten()
+            .copied()
+            .collect();
+        if is_all && columns.is_empty() {
+            return Ok(vec![EVERYBODY.to_owned()]);
+        }
+        let columns: Vec<ColumnId> = columns.into_iter().collect();
+        let mut after: Option<String> = None;
+        let mut everybody = Vec::new();
+        for page in 0_u64.. {
+            let statement =
+                self.renderer()
+                    .user_values(going, &columns, after.as_deref(), TOGETHER);
+            let rows = self.transaction.query(STEP, &statement).await?;
+            let mut batch = Batch::default();
+            let mut subjects = Vec::new();
+            for row in &rows {
+                let known = row.iter().take(2).flatten();
+                subjects.extend(known.filter(|text| !text.is_empty()).cloned());
+                for rule in rules {
+                    if let Some(wanted) = of_users(rule) {
+                        let values = picked(row, &columns, wanted);
+                        self.bind(rule, &values, &mut batch);
+                    }
+                }
+            }
+            self.write(&subjects, batch).await?;
+            match (page, rows.len() < TOGETHER) {
+                (0, true) => everybody = subjects,
+                (0, false) => everybody = vec![EVERYBODY.to_owned()],
+                _ => {}
+            }
+            after = rows.last().and_then(|row| row.first().cloned().flatten());
+            if rows.len() < TOGETHER || after.is_none() {
+                break;
+            }
+            // Without a column of the users there is nothing more to read.
+            if columns.is_empty() {
+                break;
+            }
+        }
+        Ok(everybody)
+    }
+
+    /// Binds what takes its values from other rows that go.
+    async fn bind_rows(&mut self, rules: &[EffectRule], subjects: &[String]) -> Result<(), Error> {
+        for rule in rules {
+            let (table, columns, going) = match &rule.source {
+                Source::Rows(table, columns) => (*table, columns, self.renderer().going(*table)),
+                Source::Users(columns) if matches!(rule.what, What::Named { .. }) => {
+                    let users = self.plan.model().users().table;
+                    (users, columns, self.renderer().users_in_scope())
+                }
+                Source::Nothing | Source::Users(_) => continue,
+            };
+            let Some(going) = going else {
+                continue;
+            };
+            let kept = self.staying(rule, table, going, columns).await?;
+            let statement = self.renderer().values(table, going, columns);
+            let rows = self.transaction.query(STEP, &statement).await?;
+            let mut batch = Batch::default();
+            let mut size = 0;
+            for row in rows {
+                if row.first().is_some_and(|value| kept.contains(value)) {
+                    self.bound.shared += 1;
+                    continue;
+                }
+                self.bind(rule, &row, &mut batch);
+                size += 1;
+                if size == TOGETHER {
+                    self.write(subjects, std::mem::take(&mut batch)).await?;
+                    size = 0;
+                }
+            }
+            self.write(subjects, batch).await?;
+        }
+        Ok(())
+    }
+
+    /// The files that rows that stay name as well.
+    async fn staying(
+        &mut self,
+        rule: &EffectRule,
+        table: TableId,
+        going: Going,
+        columns: &[ColumnId],
+    ) -> Result<BTreeSet<Option<String>>, Error> {
+        let (What::Named { .. }, Some(&column)) = (&rule.what, columns.first()) else {
+            return Ok(BTreeSet::new());
+        };
+        let statement = self.renderer().values_that_stay(table, going, column);
+        let rows = self.transaction.query(STEP, &statement).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.into_iter().next())
+            .collect())
+    }
+
+    fn bind(&mut self, rule: &EffectRule, values: &[Option<String>], batch: &mut Batch) {
+        match rule.bind(values) {
+            Bound::Effect(effect) => {
+                let root = rule.root().map(str::to_owned);
+                batch.0.entry(root).or_default().insert(effect);
+            }
+            Bound::Nothing => {}
+            Bound::Astray => self.bound.astray += 1,
+        }
+    }
+
+    /// Writes effects down as pending: those in Redis together, and those
+    /// below each root.
+    async fn write(&mut self, subjects: &[String], batch: Batch) -> Result<(), Error> {
+        for (root, effects) in batch.0 {
+            let effects: Vec<Effect> = effects.into_iter().collect();
+            self.bound.written += effects.len() as u64;
+            if self.request.mode == Mode::DryRun {
+                self.bound.effects.extend(effects);
+                continue;
+            }
+            let root = root.and_then(|root| self.request.elsewhere.roots.get(&root).cloned());
+            let statement = self.pending(root, subjects, &effects)?;
+            self.transaction.run(STEP, &statement).await?;
+        }
+        Ok(())
+    }
+
+    fn pending(
+        &self,
+        root: Option<String>,
+        subjects: &[String],
+        effects: &[Effect],
+    ) -> Result<Statement, Error> {
+        let unexpected = |error: serde_json::Error| Error::Unexpected(error.to_string());
+        let mut columns = vec!["id", "operation_id", "subjects", "effects", "created_at"];
+        let mut values = vec![
+            Uuid::new_v4().to_string(),
+            self.request.operation.to_string(),
+            serde_json::to_string(subjects).map_err(unexpected)?,
+            serde_json::to_string(effects).map_err(unexpected)?,
+            self.request.started.to_string(),
+        ];
+        if let Some(root) = root {
+            columns.push("root_id");
+            values.push(root);
+        }
+        let dialect = self.transaction.dialect;
+        let parameters: Vec<String> = (1..=values.len())
+            .map(|position| dialect.parameter(position, None))
+            .collect();
+        let sql = format!(
+            "INSERT INTO {} (state, {}) VALUES ('pending', {})",
+            dialect.own_table("effect"),
+            columns.join(", "),
+            parameters.join(", "),
+        );
+        Ok(Statement::new(sql, values))
+    }
+
+    /// A policy can be that of several targets, of which some have no Redis.
+    fn tell_without_redis(&self, changes: &mut Changes) {
+        let rules = self.plan.model().effects(self.plan.scope());
+        let is_meant = rules.iter().any(|rule| rule.root().is_none());
+        if is_meant && !self.request.elsewhere.has_redis {
+            let warning = "Redis keys stay: the policy names some, but no Redis is configured";
+            changes.warnings.push(warning.to_owned());
+        }
+    }
+
+    fn tell(&self, changes: &mut Changes) {
+        changes.effects.pending = self.bound.written;
+        if self.bound.shared > 0 {
+            changes.warnings.push(format!(
+                "{} stayed, as rows that stay name the same path",
+                counted(self.bound.shared, "file")
+            ));
+        }
+        if self.bound.astray > 0 {
+            changes.warnings.push(format!(
+                "{} left out: a value in the path would lead elsewhere",
+                counted(self.bound.astray, "path")
+            ));
+        }
+    }
+}
+
+/// Effects by the name of their root; those in Redis have none.
+#[derive(Debug, Default)]
+struct Batch(BTreeMap<Option<String>, BTreeSet<Effect>>);
+
+/// The values of these columns in a row that begins with key and e-mail.
+fn picked(row: &Row, columns: &[ColumnId], wanted: &[ColumnId]) -> Vec<Option<String>> {
+    let value = |id: &ColumnId| {
+        let place = columns.iter().position(|column| column == id)?;
+        row.get(place + 2).cloned().flatten()
+    };
+    wanted.iter().map(value).collect()
 }

@@ -18,6 +18,8 @@ pub use strategy::{Choice, Strategy, strategy};
 
 pub use elsewhere::Elsewhere;
 
+use elsewhere::BoundEffects;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
@@ -201,12 +203,8 @@ impl Target {
         }
         let mut execution = Execution::new(transaction, cleared, request, progress);
         match execution.work().await {
-            Ok(Work {
-                changes,
-                digest,
-                effects,
-            }) => {
-                let transaction = execution.transaction;
+            Ok((changes, digest)) => {
+                let (transaction, effects) = (execution.transaction, execution.bound.effects);
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
                     Mode::Execute => {
@@ -265,13 +263,6 @@ impl Target {
     }
 }
 
-/// What an execution did, before its commit.
-struct Work {
-    changes: Changes,
-    digest: Option<String>,
-    effects: Vec<Effect>,
-}
-
 /// One execution under way.
 struct Execution<'a> {
     transaction: Transaction<'a>,
@@ -284,6 +275,8 @@ struct Execution<'a> {
     /// The sets that have a table.
     made: Vec<SetId>,
     counts: BTreeMap<TableId, TableCounts>,
+    /// What goes outside the database.
+    bound: BoundEffects,
 }
 
 impl<'a> Execution<'a> {
@@ -302,38 +295,31 @@ impl<'a> Execution<'a> {
             sizes: vec![0; cleared.subject().sets().count()],
             made: Vec::new(),
             counts: BTreeMap::new(),
+            bound: BoundEffects::default(),
         }
     }
 }
 
 impl Execution<'_> {
-    async fn work(&mut self) -> Result<Work, Error> {
+    async fn work(&mut self) -> Result<(Changes, Option<String>), Error> {
         let fingerprint = self.plan.schema().fingerprint();
         recheck(&mut self.transaction, self.cleared, fingerprint).await?;
         self.transaction.hold(self.request.start.hold()).await?;
         let mut changes = Changes::default();
         if !self.find_roots(&mut changes).await? {
             let digest = self.digest(&changes).await?;
-            return Ok(Work {
-                changes,
-                digest,
-                effects: Vec::new(),
-            });
+            return Ok((changes, digest));
         }
         self.check().await?;
         changes.shared = self.shared().await?;
-        let effects = self.write_effects(&mut changes).await?;
+        self.write_effects(&mut changes).await?;
         self.take_steps().await?;
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
         self.transaction.settle().await?;
         let digest = self.digest(&changes).await?;
         self.prove(&changes).await?;
-        Ok(Work {
-            changes,
-            digest,
-            effects,
-        })
+        Ok((changes, digest))
     }
 
     fn renderer(&self) -> Renderer<'_> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Request, Start};
+use super::{Request, Start, elsewhere::is_of_users_alone};
 use crate::{
     dialect::Dialect,
     operation::Mode,
@@ -60,7 +60,7 @@ fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'st
     if request.mode == Mode::DryRun || request.expected.is_some() {
         return Some("the rows are compared with those of a dry run");
     }
-    if request.elsewhere.wanted(plan).next().is_some() {
+    if !is_of_users_alone(&request.elsewhere, plan) {
         return Some("Redis keys or files go with the rows, and are read from them first");
     }
     if plan.sets().count() > CHAINED_SETS {

@@ -50,8 +50,8 @@ impl Execution<'_> {
         let mut changes = Changes {
             user_count: 1,
             users: vec![User {
-                id: found.id,
-                email: found.email.unwrap_or_default(),
+                id: found.id.clone(),
+                email: found.email.clone().unwrap_or_default(),
             }],
             shared: self.shared_rows(&counted),
             ..Changes::default()
@@ -59,6 +59,7 @@ impl Execution<'_> {
         self.report(&counted, begun);
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
+        self.write_effects_of(&found, &mut changes).await?;
         self.prove(&changes).await?;
         Ok(Some(changes))
     }

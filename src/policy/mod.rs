@@ -4,6 +4,10 @@
 //! This is the file as written. Whether its names exist in a database, and
 //! what follows from them, is the planner's to say.
 
+mod selector;
+
+pub use selector::{FilePlace, FileRule, Part, RedisRule, Template};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
@@ -161,31 +165,6 @@ pub struct CascadeRules {
     pub files: Vec<FileRule>,
 }
 
-/// Redis keys that go. `{id}`, `{email}` and `{column}` stand for values of
-/// the user's row.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RedisRule {
-    /// One key; with `members_of`, the key that each `{member}` names.
-    pub key: Option<String>,
-    /// A set whose members name keys; it goes as well.
-    pub members_of: Option<String>,
-    /// A glob; values are taken literally in it.
-    pub pattern: Option<String>,
-}
-
-/// Files that go: a directory, or what a column names.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileRule {
-    /// The configured root that they are under.
-    pub root: String,
-    /// A directory below it, with values of the user's row.
-    pub directory: Option<String>,
-    /// A `table.column` with paths below it, in rows that go.
-    pub column: Option<String>,
-}
-
 /// What happens to a row whose parent goes, where the policy says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -221,6 +200,12 @@ pub struct Cleanup {
     /// The tables whose counts are told by name, in this order.
     #[serde(default)]
     pub public_counts: Vec<String>,
+    /// Redis keys that go with the rows, besides those of users that go.
+    #[serde(default)]
+    pub redis: Vec<RedisRule>,
+    /// Files that go with the rows, besides those of users that go.
+    #[serde(default)]
+    pub files: Vec<FileRule>,
 }
 
 /// The key and value that mark a row as test data.
@@ -299,7 +284,21 @@ impl Policy {
             &levels.user_cascade.files,
             &self.full_reset.files,
         ];
-        parts.into_iter().flatten()
+        let cleanup = self.cleanup.iter().flat_map(|cleanup| &cleanup.files);
+        parts.into_iter().flatten().chain(cleanup)
+    }
+
+    /// Every rule about Redis.
+    pub fn redis_rules(&self) -> impl Iterator<Item = &RedisRule> {
+        let levels = &self.levels;
+        let parts = [
+            &levels.user_data.redis,
+            &levels.user_sessions.redis,
+            &levels.user_cascade.redis,
+            &self.full_reset.redis,
+        ];
+        let cleanup = self.cleanup.iter().flat_map(|cleanup| &cleanup.redis);
+        parts.into_iter().flatten().chain(cleanup)
     }
 }
 

@@ -52,8 +52,8 @@ pub async fn verify(config: &Config) -> Result<(), Error> {
     }
 }
 
-/// Makes a new key for seals. Servers take it up within the hour; what was
-/// sealed before still counts.
+/// Makes a new key for seals. Servers seal with it after two hours, when all of
+/// them have read it; what was sealed before still counts.
 ///
 /// # Errors
 ///
@@ -62,6 +62,6 @@ pub async fn rotate(config: &Config) -> Result<(), Error> {
     let journal = open(config).await?;
     let id = journal.rotate_key(now()).await;
     journal.leave().await;
-    println!("new seals are made with key {}", id?);
+    println!("from two hours on, seals are made with key {}", id?);
     Ok(())
 }

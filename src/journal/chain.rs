@@ -9,6 +9,9 @@ use super::{
     seal::Keys,
 };
 
+/// The chain that the records of format 1 are put in: they had none.
+pub(super) const EARLIER: &str = "before-chains";
+
 /// The end of a chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Head {
@@ -104,14 +107,22 @@ pub(super) async fn append(
     Ok(next)
 }
 
-/// The head of a chain, and up to where it was pruned, as the anchor says.
+/// The head of a chain, and up to where it was pruned, as the anchor says. It
+/// is this transaction's to change.
 pub(super) async fn anchored(
     connection: &mut Connection,
     chain: &str,
 ) -> Result<Option<(Head, Head)>, sqlx::Error> {
-    let sql = "SELECT CAST(number AS TEXT), hash, CAST(pruned_number AS TEXT), pruned_hash \
-               FROM anchor WHERE chain = $1";
-    let row = connection.row(sql, values![chain]).await?;
+    // Several servers may take records from the chain of one that has ended.
+    let lock = match connection {
+        Connection::Sqlite(_) => "",
+        Connection::Postgres(_) => " FOR UPDATE",
+    };
+    let sql = format!(
+        "SELECT CAST(number AS TEXT), hash, CAST(pruned_number AS TEXT), pruned_hash \
+         FROM anchor WHERE chain = $1{lock}"
+    );
+    let row = connection.row(&sql, values![chain]).await?;
     let head = |number: &str, hash: &str| Head {
         number: number.parse().unwrap_or(0),
         hash: hash.to_owned(),
@@ -124,13 +135,28 @@ pub(super) async fn anchored(
     }))
 }
 
-/// Looks at every record of every chain.
+/// Looks at every record of every chain, as all of them are at one moment:
+/// servers may be writing.
 pub(super) async fn verify(pool: &Pool, keys: &Keys) -> Result<Verification, Error> {
+    let mut connection = pool.acquire().await.map_err(Error::Read)?;
+    let begin = match pool.is_shared() {
+        true => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        false => "BEGIN",
+    };
+    connection.batch(begin).await.map_err(Error::Read)?;
+    let verification = look(&mut connection, keys).await.map_err(Error::Read);
+    if connection.batch("ROLLBACK").await.is_err() {
+        connection.discard();
+    }
+    verification
+}
+
+async fn look(connection: &mut Connection, keys: &Keys) -> Result<Verification, sqlx::Error> {
     let mut verification = Verification::default();
     let sql = "SELECT chain, CAST(number AS TEXT), hash, seal, CAST(pruned_number AS TEXT), \
                pruned_hash FROM anchor ORDER BY chain";
     let mut chains = Vec::new();
-    for row in pool.rows(sql, Vec::new()).await? {
+    for row in connection.rows(sql, Vec::new()).await? {
         let chain = field(&row, 0).to_owned();
         let number = |index| field(&row, index).parse().unwrap_or(0);
         let end = Head {
@@ -143,19 +169,24 @@ pub(super) async fn verify(pool: &Pool, keys: &Keys) -> Result<Verification, Err
         };
         let seal = field(&row, 3);
         // Records from before there were chains were sealed by nobody.
-        if !seal.is_empty() && !keys.is_sealed(end.sealed(&chain, &pruned).as_bytes(), seal) {
+        let is_sealed = chain != EARLIER || !seal.is_empty();
+        if is_sealed && !keys.is_sealed(end.sealed(&chain, &pruned).as_bytes(), seal) {
             verification.flaws.push(Flaw {
                 chain: chain.clone(),
                 number: end.number,
                 problem: "the anchor was not written by a server of this journal".to_owned(),
             });
         }
-        follow(pool, &chain, pruned, &end, &mut verification).await?;
+        follow(connection, &chain, pruned, &end, &mut verification).await?;
         chains.push(chain);
         verification.chains += 1;
     }
-    let sql = "SELECT chain, CAST(max(number) AS TEXT) FROM record GROUP BY chain";
-    for row in pool.rows(sql, Vec::new()).await? {
+    // A server's anchor comes with its first heartbeat, and stays.
+    let sql = "SELECT chain, CAST(max(number) AS TEXT) FROM (\
+               SELECT chain, number FROM record UNION ALL SELECT id, 0 FROM server UNION ALL \
+               SELECT server, 0 FROM operation WHERE server <> 'before-servers') AS known \
+               GROUP BY chain ORDER BY chain";
+    for row in connection.rows(sql, Vec::new()).await? {
         if !chains.iter().any(|chain| chain == field(&row, 0)) {
             verification.flaws.push(Flaw {
                 chain: field(&row, 0).to_owned(),
@@ -171,12 +202,12 @@ pub(super) async fn verify(pool: &Pool, keys: &Keys) -> Result<Verification, Err
 const PAGE: i64 = 1000;
 
 async fn follow(
-    pool: &Pool,
+    connection: &mut Connection,
     chain: &str,
     pruned: Head,
     end: &Head,
     verification: &mut Verification,
-) -> Result<(), Error> {
+) -> Result<(), sqlx::Error> {
     let mut head = pruned;
     let mut flaw = |number: i64, problem: &str| {
         verification.flaws.push(Flaw {
@@ -186,9 +217,11 @@ async fn follow(
         });
     };
     loop {
+        // By the number: PostgreSQL takes the bare name for the text.
         let sql = "SELECT operation_id, kind, at, body, hash, CAST(number AS TEXT) FROM record \
-                   WHERE chain = $1 AND number > $2 ORDER BY number LIMIT $3";
-        let rows = pool.rows(sql, values![chain, head.number, PAGE]).await?;
+                   WHERE chain = $1 AND number > $2 ORDER BY record.number LIMIT $3";
+        let values = values![chain, head.number, PAGE];
+        let rows = connection.rows(sql, values).await?;
         if rows.is_empty() {
             break;
         }

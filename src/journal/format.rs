@@ -8,9 +8,6 @@ use super::{
 /// The format that this version writes.
 pub(super) const FORMAT: i64 = 2;
 
-/// The chain that the records of format 1 are put in: they had none.
-const EARLIER: &str = "before-chains";
-
 /// Records are only ever added, and taken away from the front alone, up to
 /// where the anchor says so: the triggers hold that even against somebody
 /// with a shell, short of dropping them.
@@ -25,7 +22,7 @@ const SQLITE: &str = "
     CREATE TRIGGER record_is_append_only_update BEFORE UPDATE ON record
         BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
     CREATE TRIGGER record_is_append_only_delete BEFORE DELETE ON record
-        WHEN OLD.number > (SELECT pruned_number FROM anchor WHERE chain = OLD.chain)
+        WHEN OLD.number > COALESCE((SELECT pruned_number FROM anchor WHERE chain = OLD.chain), 0)
         BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 ";
 
@@ -90,10 +87,12 @@ pub(super) async fn prepare(pool: &Pool, place: &Place) -> Result<(), Error> {
     let mut connection = pool.acquire().await.map_err(failed)?;
     connection
         .batch(match pool.is_shared() {
-            // Servers that start together make them once.
+            // Servers that start together make them once. Where the schema is
+            // there, nobody asks for the right to make one.
             true => {
                 "BEGIN; SELECT pg_advisory_xact_lock(7305801384); \
-                 CREATE SCHEMA IF NOT EXISTS resetd_journal; \
+                 DO $$ BEGIN IF to_regnamespace('resetd_journal') IS NULL THEN \
+                 CREATE SCHEMA resetd_journal; END IF; END $$; \
                  CREATE TABLE IF NOT EXISTS format (version bigint NOT NULL)"
             }
             false => "BEGIN IMMEDIATE",
@@ -165,12 +164,12 @@ async fn take_over(connection: &mut Connection) -> Result<(), sqlx::Error> {
             at: field(&row, 2),
             body: field(&row, 3),
         };
-        head = chain::append(connection, EARLIER, &head, &link).await?;
+        head = chain::append(connection, chain::EARLIER, &head, &link).await?;
     }
     let number = head.number;
     let sql = "INSERT INTO anchor (chain, number, hash, seal) VALUES ($1, $2, $3, '')";
     connection
-        .run(sql, values![EARLIER, number, head.hash])
+        .run(sql, values![chain::EARLIER, number, head.hash])
         .await?;
     connection
         .batch(

@@ -446,7 +446,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When it cannot be written. The operation has ended all the same.
+    /// When it cannot be written. The operation has ended all the same, and it
+    /// is written with a later heartbeat.
     pub async fn close(
         &self,
         entry: Entry,
@@ -461,7 +462,9 @@ impl Journal {
         })?;
         let (reason, message) = match outcome {
             Outcome::Failed { reason, message } => {
-                (Some((*reason).to_owned()), Some((*message).to_owned()))
+                // PostgreSQL's texts have no letter NUL.
+                let message = message.replace('\0', "\u{fffd}");
+                (Some((*reason).to_owned()), Some(message))
             }
             Outcome::Committed { .. }
             | Outcome::Validated { .. }
@@ -582,7 +585,8 @@ impl Journal {
         self.keys.load(&self.readers, at).await
     }
 
-    /// Makes a new key; gives its id. What was sealed before still counts.
+    /// Makes a new key; gives its id. It seals after two hours, when every
+    /// server has read it. What was sealed before still counts.
     ///
     /// # Errors
     ///

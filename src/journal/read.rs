@@ -157,7 +157,7 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn events(&self, id: OperationId, after: u64) -> Result<Vec<EventRecord>, Error> {
         let sql = "SELECT CAST(number AS TEXT), body FROM event \
-                   WHERE operation_id = $1 AND number > $2 ORDER BY number";
+                   WHERE operation_id = $1 AND number > $2 ORDER BY event.number";
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let rows = self
             .readers

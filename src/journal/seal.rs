@@ -4,7 +4,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
@@ -14,7 +14,11 @@ use super::{
     stamp,
 };
 
-/// Keys that count, the newest last. They are never printed.
+/// How old a key is before it seals: every server has read it by then, as they
+/// read the keys again every hour.
+const RIPE: SignedDuration = SignedDuration::from_hours(2);
+
+/// Keys that count, the one that seals last. They are never printed.
 #[derive(Default)]
 pub(super) struct Keys(RwLock<Vec<(String, Vec<u8>)>>);
 
@@ -27,7 +31,7 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// Reads the keys again, and makes the first one where there is none.
     pub(super) async fn load(&self, pool: &Pool, now: Timestamp) -> Result<(), Error> {
-        let sql = "SELECT id, secret FROM secret WHERE retired_at IS NULL \
+        let sql = "SELECT id, secret, created_at FROM secret WHERE retired_at IS NULL \
                    ORDER BY created_at, id";
         let mut rows = pool.rows(sql, Vec::new()).await?;
         if rows.is_empty() {
@@ -38,7 +42,13 @@ impl Keys {
             drop(connection);
             rows = pool.rows(sql, Vec::new()).await?;
         }
-        let keys = rows.iter().filter_map(|row| {
+        let ripe = now.checked_sub(RIPE).map_or_else(|_| String::new(), stamp);
+        // The newest that is ripe, or else the first that there was.
+        let (mut keys, old): (Vec<_>, Vec<_>) =
+            rows.iter().partition(|row| field(row, 2) > ripe.as_str());
+        keys.reverse();
+        keys.extend(old);
+        let keys = keys.into_iter().filter_map(|row| {
             let secret = hex::decode(field(row, 1)).ok()?;
             Some((field(row, 0).to_owned(), secret))
         });
@@ -46,7 +56,7 @@ impl Keys {
         Ok(())
     }
 
-    /// A seal over these bytes, by the newest key.
+    /// A seal over these bytes, by the newest key that every server has read.
     pub(super) fn seal(&self, bytes: &[u8]) -> String {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let Some((id, key)) = keys.last() else {
@@ -83,8 +93,8 @@ async fn make(connection: &mut Connection, id: &str, now: Timestamp) -> Result<(
         .map(|_| ())
 }
 
-/// Makes a new key, by which everything is sealed from now on. What earlier
-/// keys have sealed counts for as long as they are there.
+/// Makes a new key, by which everything is sealed once every server has read
+/// it. What earlier keys have sealed counts for as long as they are there.
 pub(super) async fn rotate(pool: &Pool, now: Timestamp) -> Result<String, Error> {
     let mut connection = pool.acquire().await.map_err(Error::written)?;
     let sql = "SELECT id FROM secret ORDER BY created_at DESC, id DESC LIMIT 1";

@@ -181,7 +181,10 @@ async fn whoever_was_at_the_records_is_found_out() {
                    UPDATE record SET body = json_set(body, '$.actor', 'eve') WHERE number = 1";
     let gap = "DROP TRIGGER record_is_append_only_delete; DELETE FROM record WHERE number = 2";
     let forged = "UPDATE anchor SET number = 3";
+    let unsealed = "UPDATE anchor SET seal = ''";
     let lost = "DELETE FROM anchor";
+    let gone = "DELETE FROM anchor; DROP TRIGGER record_is_append_only_delete; \
+                DELETE FROM record";
     for (sql, number, problem) in [
         (cut, 4, "the last records are missing"),
         (changed, 1, "the record is not the one that was written"),
@@ -191,7 +194,13 @@ async fn whoever_was_at_the_records_is_found_out() {
             3,
             "the anchor was not written by a server of this journal",
         ),
+        (
+            unsealed,
+            4,
+            "the anchor was not written by a server of this journal",
+        ),
         (lost, 4, "the chain has no anchor"),
+        (gone, 0, "the chain has no anchor"),
     ] {
         let case = Case::new();
         let journal = case.open().await;
@@ -256,6 +265,10 @@ async fn a_key_can_be_changed_and_earlier_seals_still_count() {
     let journal = case.open().await;
     let seal = journal.seal(b"bytes");
     assert_eq!(journal.rotate_key(later(1)).await.unwrap(), "2");
+    // Another server may not have read it yet.
+    journal.reload_keys(later(3600)).await.unwrap();
+    assert!(journal.seal(b"bytes").starts_with("1."));
+    journal.reload_keys(later(7201)).await.unwrap();
     assert!(journal.seal(b"bytes").starts_with("2."));
     assert!(journal.is_sealed(b"bytes", &seal));
     assert!(!journal.is_sealed(b"other", &seal));
@@ -321,4 +334,78 @@ async fn many_callers_at_once_are_all_written() {
     assert!(closed.iter().all(|closed| *closed == Closed::Now));
     let found = journal.verify().await.unwrap();
     assert_eq!((found.records, found.flaws), (400, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_journal_is_whole_at_every_moment_while_it_is_written() {
+    let case = Case::new();
+    let journal = std::sync::Arc::new(case.open().await);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 1..=100 {
+        let journal = std::sync::Arc::clone(&journal);
+        tasks.spawn(async move {
+            let entry = entry(&journal, number).await;
+            commit(&journal, entry, "{}").await
+        });
+    }
+    while !tasks.is_empty() {
+        assert_eq!(journal.verify().await.unwrap().flaws, Vec::new());
+        let _closed = tasks.join_next().await;
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_could_not_be_written_is_written_later() {
+    let case = Case::new();
+    let journal = case.open().await;
+    let first = entry(&journal, 1).await;
+    case.tamper(
+        "CREATE TRIGGER full BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'full'); END",
+    )
+    .await;
+    let changes = Changes::default();
+    let outcome = Outcome::Committed { changes: &changes };
+    let closed = journal.close(first, &outcome, None, now(), Duration::ZERO);
+    assert!(matches!(closed.await, Err(Error::Write(_))));
+    case.tamper("DROP TRIGGER full").await;
+    journal.heartbeat(later(1)).unwrap();
+    // What is owed follows what came with the heartbeat.
+    for number in [2, 3] {
+        let _next = entry(&journal, number).await;
+    }
+    let record = journal.operation(operation(1)).await.unwrap().unwrap();
+    assert_eq!(record.state, State::Complete);
+    assert_eq!(journal.verify().await.unwrap().flaws, Vec::new());
+}
+
+#[tokio::test]
+async fn a_record_that_says_an_earlier_time_keeps_what_is_before_it() {
+    let case = Case::new();
+    let journal = case.open().await;
+    let first = entry(&journal, 1).await;
+    commit(&journal, first, "{}").await;
+    let call = RefusedCall {
+        actor: "ci",
+        reason: "TOKEN_MISSING",
+        message: "no token",
+    };
+    let long_ago = later(-40 * 24 * 3600);
+    journal.refuse(operation(2), &call, long_ago).await.unwrap();
+    let keep = Retention {
+        records: SignedDuration::from_hours(24 * 30),
+    };
+    journal.retain(keep, now()).await.unwrap();
+    let found = journal.verify().await.unwrap();
+    assert_eq!((found.records, found.flaws), (3, Vec::new()));
+    assert!(case_deletes(&journal).await.contains("append-only"));
+}
+
+/// What the journal says to somebody who takes the last record away, with its
+/// anchor.
+async fn case_deletes(journal: &Journal) -> String {
+    let mut connection = journal.readers.acquire().await.unwrap();
+    let sql = "BEGIN; DELETE FROM anchor; DELETE FROM record";
+    let error = connection.batch(sql).await.unwrap_err();
+    connection.batch("ROLLBACK").await.unwrap();
+    error.to_string()
 }

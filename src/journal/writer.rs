@@ -87,10 +87,11 @@ pub(super) async fn run(
     server: ServerId,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let writer = Writer {
+    let mut writer = Writer {
         pool,
         keys,
         chain: server.to_string(),
+        owed: Vec::new(),
     };
     let mut batch = Vec::new();
     while commands.recv_many(&mut batch, TOGETHER).await > 0 {
@@ -99,13 +100,18 @@ pub(super) async fn run(
             match command {
                 Command::End(done) => {
                     writer.write(std::mem::take(&mut waiting)).await;
+                    writer.settle().await;
                     // Whoever asked may have left.
                     let _is_waiting = done.send(());
                 }
                 other => waiting.push(other),
             }
         }
+        let beats = waiting.iter().any(|c| matches!(c, Command::Heartbeat(_)));
         writer.write(waiting).await;
+        if beats {
+            writer.settle().await;
+        }
     }
 }
 
@@ -113,6 +119,17 @@ struct Writer {
     pool: Pool,
     keys: std::sync::Arc<Keys>,
     chain: String,
+    /// Ends that could not be written when they were given, and those of
+    /// intents of which nobody knows whether they were.
+    owed: Vec<Closing>,
+}
+
+/// Why commands were not written.
+struct Miss {
+    error: std::sync::Arc<sqlx::Error>,
+    /// False when there was no connection, or no turn on it: then no other
+    /// command would fare better.
+    was_tried: bool,
 }
 
 /// What came of one command.
@@ -125,60 +142,72 @@ enum Answer {
 impl Writer {
     /// Writes commands in one transaction; where that fails, each in its own,
     /// so that one that cannot be written keeps no other from it.
-    async fn write(&self, commands: Vec<Command>) {
+    async fn write(&mut self, commands: Vec<Command>) {
         if commands.is_empty() {
             return;
         }
-        match self.attempt(&commands).await {
+        let mut miss = match self.attempt(&commands).await {
             Ok(answers) => {
                 for (command, answer) in commands.into_iter().zip(answers) {
-                    tell(command, Ok(answer));
+                    self.owed.extend(tell(command, Ok(answer)));
                 }
+                return;
             }
-            Err(error) if commands.len() == 1 => {
-                for command in commands {
-                    let error = Error::Write(std::sync::Arc::clone(&error));
-                    tell(command, Err(error));
-                }
-            }
-            Err(_) => {
-                for command in commands {
-                    let alone = [command];
-                    let answer = self.attempt(&alone).await;
-                    let [command] = alone;
-                    let answer = match answer {
-                        Ok(answers) => answers.into_iter().next().ok_or(Error::Closed),
-                        Err(error) => Err(Error::Write(error)),
-                    };
-                    tell(command, answer);
-                }
-            }
+            Err(miss) => miss,
+        };
+        let is_one = commands.len() == 1;
+        for command in commands {
+            let alone = [command];
+            let answer = match is_one || !miss.was_tried {
+                true => Err(Error::Write(std::sync::Arc::clone(&miss.error))),
+                false => match self.attempt(&alone).await {
+                    Ok(answers) => answers.into_iter().next().ok_or(Error::Closed),
+                    Err(next) => {
+                        miss = next;
+                        Err(Error::Write(std::sync::Arc::clone(&miss.error)))
+                    }
+                },
+            };
+            let [command] = alone;
+            self.owed.extend(tell(command, answer));
         }
     }
 
-    async fn attempt(
-        &self,
-        commands: &[Command],
-    ) -> Result<Vec<Answer>, std::sync::Arc<sqlx::Error>> {
-        let mut connection = self.pool.acquire().await?;
+    /// Writes what is owed. An end that is there already changes nothing.
+    async fn settle(&mut self) {
+        if !self.owed.is_empty() {
+            let owed = std::mem::take(&mut self.owed).into_iter();
+            let commands = owed.map(|closing| Command::Close(Box::new(closing), None));
+            self.write(commands.collect()).await;
+        }
+    }
+
+    async fn attempt(&self, commands: &[Command]) -> Result<Vec<Answer>, Miss> {
+        let missed = |was_tried| {
+            move |error: sqlx::Error| Miss {
+                error: error.into(),
+                was_tried,
+            }
+        };
+        let mut connection = self.pool.acquire().await.map_err(missed(false))?;
         let begin = match self.pool.is_shared() {
             true => "BEGIN",
             false => "BEGIN IMMEDIATE",
         };
-        connection.batch(begin).await?;
+        connection.batch(begin).await.map_err(missed(false))?;
         match self.all(&mut connection, commands).await {
             Ok(answers) => match connection.batch("COMMIT").await {
                 Ok(()) => Ok(answers),
                 Err(error) => {
                     connection.discard();
-                    Err(error.into())
+                    Err(missed(true)(error))
                 }
             },
             Err(error) => {
                 if connection.batch("ROLLBACK").await.is_err() {
                     connection.discard();
                 }
-                Err(error.into())
+                Err(missed(true)(error))
             }
         }
     }
@@ -209,22 +238,31 @@ impl Writer {
     }
 }
 
-fn tell(command: Command, answer: Result<Answer, Error>) {
+/// Tells whoever asked; gives what is to be written later because of it.
+fn tell(command: Command, answer: Result<Answer, Error>) -> Option<Closing> {
     // Whoever waited may have left; what was written stays.
     match command {
-        Command::Begin(_, asker) => drop(asker.send(answer.map(|answer| match answer {
-            Answer::Begun(begun) => begun,
-            Answer::Closed(_) | Answer::Rows(_) => Begun::PlanSpent,
-        }))),
+        Command::Begin(beginning, asker) => {
+            // A commit that was cut off may have been one: then the operation
+            // is there, and its caller is told now that it is not started.
+            let owed = answer.is_err().then(|| unstarted(&beginning));
+            drop(asker.send(answer.map(|answer| match answer {
+                Answer::Begun(begun) => begun,
+                Answer::Closed(_) | Answer::Rows(_) => Begun::PlanSpent,
+            })));
+            return owed;
+        }
         Command::Close(closing, asker) => {
             let answer = answer.map(|answer| match answer {
                 Answer::Closed(closed) => closed,
                 Answer::Begun(_) | Answer::Rows(_) => Closed::Already,
             });
+            let owed = answer.is_err();
             match asker {
                 Some(asker) => drop(asker.send(answer)),
                 None => report(&closing.operation, answer.err()),
             }
+            return owed.then_some(*closing);
         }
         Command::Record(record, asker) => match asker {
             Some(asker) => drop(asker.send(answer.map(|_| ()))),
@@ -245,6 +283,24 @@ fn tell(command: Command, answer: Result<Answer, Error>) {
         Command::End(done) => {
             let _is_waiting = done.send(());
         }
+    }
+    None
+}
+
+/// The end of an operation whose intent may or may not have been written.
+fn unstarted(beginning: &Beginning) -> Closing {
+    let (reason, message) = ("AUDIT_UNAVAILABLE", "the audit journal cannot be written");
+    Closing {
+        operation: beginning.operation,
+        state: State::Failed,
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        reply: None,
+        body: format!(
+            r#"{{"state":"failed","reason":"{reason}","message":"{message}","duration_ms":0}}"#
+        ),
+        at: stamp(beginning.at),
+        took_us: 0,
     }
 }
 
@@ -396,18 +452,20 @@ impl Pen<'_> {
         if self.connection.run(sql, values).await? > 0 {
             return Ok(None);
         }
-        // PostgreSQL has waited for whoever was at it; SQLite has one writer.
-        let lock = match self.connection {
-            Connection::Sqlite(_) => "",
-            Connection::Postgres(_) => " FOR UPDATE OF r",
-        };
-        let sql = format!(
-            "SELECT r.digest, r.operation_id, o.state, o.reply, o.reason, o.message \
-             FROM request AS r JOIN operation AS o ON o.id = r.operation_id \
-             WHERE r.actor = $1 AND r.id = $2{lock}"
-        );
+        // PostgreSQL has waited for whoever was at it, and waits here for
+        // whoever tries a failed one again; SQLite has one writer. What it
+        // found is read in a statement of its own: one that has waited for a
+        // row sees the rows that it joins as they were before.
+        if let Connection::Postgres(_) = self.connection {
+            let sql = "SELECT id FROM request WHERE actor = $1 AND id = $2 FOR UPDATE";
+            let values = values![actor.clone(), request.clone()];
+            self.connection.row(sql, values).await?;
+        }
+        let sql = "SELECT r.digest, r.operation_id, o.state, o.reply \
+                   FROM request AS r JOIN operation AS o ON o.id = r.operation_id \
+                   WHERE r.actor = $1 AND r.id = $2";
         let values = values![actor.clone(), request.clone()];
-        let Some(row) = self.connection.row(&sql, values).await? else {
+        let Some(row) = self.connection.row(sql, values).await? else {
             return Ok(Some(Begun::RequestTooOld));
         };
         if !self.keys.is_sealed(body, field(&row, 0)) {
@@ -483,8 +541,12 @@ impl Pen<'_> {
     }
 
     async fn prune_own(&mut self, before: &str) -> Result<u64, sqlx::Error> {
+        // Up to the first that is kept, whatever a clock said after it; by the
+        // number, as PostgreSQL takes the bare name for the text.
         let sql = "SELECT CAST(number AS TEXT), hash FROM record WHERE chain = $1 AND at < $2 \
-                   ORDER BY number DESC LIMIT 1";
+                   AND number < COALESCE((SELECT number FROM record WHERE chain = $1 \
+                   AND at >= $2 ORDER BY number LIMIT 1), 9223372036854775807) \
+                   ORDER BY record.number DESC LIMIT 1";
         let values = values![self.chain, before];
         let Some(row) = self.connection.row(sql, values).await? else {
             return Ok(0);

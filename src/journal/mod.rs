@@ -11,6 +11,7 @@
 
 mod chain;
 mod format;
+mod pen;
 mod place;
 mod read;
 mod seal;

@@ -12,7 +12,7 @@
 #[path = "../dialects/server.rs"]
 mod server;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, process::Command, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use resetd::{
@@ -497,4 +497,51 @@ async fn a_journal_of_a_later_version_is_refused() {
     let place = case.place_of("postgres");
     let opened = Journal::open(&place, ServerId::new(), now()).await;
     assert!(matches!(opened, Err(Error::Newer { found: 3, .. })));
+}
+
+/// What `resetd journal COMMAND` says, and whether it exits with 0.
+fn run(config: &Path, command: &str) -> (bool, String) {
+    let mut resetd = Command::new(env!("CARGO_BIN_EXE_resetd"));
+    let done = resetd
+        .args(["journal", command, "--config"])
+        .arg(config)
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_looks_while_servers_write_and_says_where_it_is_wrong() {
+    let case = Case::new().await;
+    let journal = case.open().await;
+    let first = entry(&journal, 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("resetd.toml");
+    let text = format!(
+        "journal = \"postgresql://postgres@127.0.0.1:{}/{}\"\n\
+         [[targets]]\nname = \"app\"\nenvironment = \"local\"\nurl = \"sqlite:app.db\"\n\
+         policy = \"policy.toml\"\n",
+        server().port,
+        case.database
+    );
+    std::fs::write(&config, text).unwrap();
+    let users = "[users]\ntable = \"users\"\nemail = \"email\"\ntest_domains = [\"test.com\"]\n";
+    std::fs::write(folder.path().join("policy.toml"), users).unwrap();
+    let (is_whole, said) = run(&config, "verify");
+    assert!(is_whole, "{said}");
+    assert!(
+        said.contains("1 records in 1 chains: all as written"),
+        "{said}"
+    );
+    let (is_made, said) = run(&config, "rotate-key");
+    assert!(is_made && said.contains("key 2"), "{said}");
+    assert_eq!(commit(&journal, first, 0).await, Closed::Now);
+    let cut = "DROP TRIGGER record_is_append_only ON record; DELETE FROM record WHERE number = 2";
+    case.tamper(cut).await.unwrap();
+    let (is_whole, said) = run(&config, "verify");
+    assert!(!is_whole, "{said}");
+    let place = format!("chain {}, record 2: the last records", journal.server());
+    assert!(said.contains(&place), "{said}");
 }

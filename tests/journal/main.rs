@@ -545,3 +545,46 @@ async fn the_command_looks_while_servers_write_and_says_where_it_is_wrong() {
     let place = format!("chain {}, record 2: the last records", journal.server());
     assert!(said.contains(&place), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lets_nobody_in_lets_nothing_begin_and_is_taken_up_again() {
+    let case = Case::new().await;
+    let journal = Arc::new(case.open().await);
+    let first = entry(&journal, 1).await;
+    let mut outside = server().superuser(None).await;
+    let database = &case.database;
+    for sql in [
+        format!("ALTER DATABASE {database} ALLOW_CONNECTIONS false"),
+        format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+             WHERE datname = '{database}'"
+        ),
+    ] {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+        sql.execute(&mut outside).await.unwrap();
+    }
+    let mut tasks = JoinSet::new();
+    for number in 2..22 {
+        let journal = Arc::clone(&journal);
+        tasks.spawn(async move { try_begin(&journal, number, None, None).await });
+    }
+    let changes = Changes::default();
+    let outcome = Outcome::Committed { changes: &changes };
+    let closing = journal.close(first, &outcome, None, now(), Duration::ZERO);
+    assert!(matches!(closing.await, Err(Error::Write(_))));
+    for begun in tasks.join_all().await {
+        assert!(matches!(begun, Err(Error::Write(_))), "{begun:?}");
+    }
+
+    let sql = format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true");
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+    sql.execute(&mut outside).await.unwrap();
+    journal.heartbeat(later(1)).unwrap();
+    for number in [30, 31] {
+        let _next = entry(&journal, number).await;
+    }
+    let first = journal.operation(operation(1)).await.unwrap().unwrap();
+    assert_eq!(first.state, State::Complete);
+    let found = journal.verify().await.unwrap();
+    assert_eq!((found.records, found.flaws), (4, Vec::new()));
+}

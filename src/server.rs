@@ -16,9 +16,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     address::{Address, Engine as Product},
     config::{Config, JournalConfig, Reflection, TargetConfig, user_name},
-    effects::Effects,
+    effects::{Effects, RedisSettings},
     engine::{Engine, Served},
-    guard::{self, DomainError, Setting, TestDomains},
+    guard::{
+        self, DomainError, Setting, TestDomains,
+        environment::{Denied, check_names},
+    },
     journal::{self, Journal, ServerId},
     proto::{
         self, operation_service_server::OperationServiceServer,
@@ -67,6 +70,14 @@ pub enum Error {
         target: String,
         /// The root.
         root: String,
+    },
+    /// The Redis looks like production.
+    #[error("the Redis of target {target} is refused: {denied}; {}", denied.fix)]
+    Redis {
+        /// The target.
+        target: String,
+        /// What is wrong.
+        denied: Box<Denied>,
     },
     /// There is nobody who could call.
     #[error("no tokens are configured: add [[tokens]], `resetd token new` makes one")]
@@ -262,6 +273,15 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
             target: config.name.clone(),
             root: rule.root.clone(),
         });
+    }
+    let hosts = config.redis.iter().flat_map(RedisSettings::hosts);
+    for host in hosts {
+        check_names(Some(host), config.address.database(), &config.names).map_err(|denied| {
+            Error::Redis {
+                target: config.name.clone(),
+                denied: Box::new(denied),
+            }
+        })?;
     }
     let setting = Setting {
         target: config.name.clone(),

@@ -67,6 +67,8 @@ struct RedisFile {
     url_env: Option<String>,
     #[serde(default)]
     cluster: bool,
+    #[serde(default)]
+    exclusive: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -249,7 +251,11 @@ impl RedisFile {
                 )));
             }
         };
-        parse_redis(target, &urls, self.cluster)
+        let settings = parse_redis(target, &urls, self.cluster)?;
+        Ok(match self.exclusive {
+            true => settings.exclusive(),
+            false => settings,
+        })
     }
 }
 

@@ -3,15 +3,19 @@
 
 mod files;
 mod redis;
+mod trash;
 
 pub use files::RootSettings;
 pub use redis::{RedisSettings, Refused};
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
-use files::Root;
+use files::{Kind, Root};
 use redis::Redis;
 
 use crate::{effect::Effect, operation::EffectCounts};
@@ -122,45 +126,75 @@ impl Effects {
     ///
     /// When it cannot be looked at.
     pub async fn count(&self, effects: &[Effect]) -> Result<EffectCounts, Error> {
+        let (in_redis, in_files) = sorted(effects);
         let mut counts = EffectCounts::default();
-        for effect in effects {
-            counts += match effect {
-                Effect::RedisKey { .. }
-                | Effect::RedisMembers { .. }
-                | Effect::RedisPattern { .. } => self.redis()?.count(effect).await?,
-                Effect::File { root, path } | Effect::Directory { root, path } => {
-                    let is_directory = matches!(effect, Effect::Directory { .. });
-                    let (root, path) = (self.root(root)?, path.clone());
-                    blocking(move || root.count(&path, is_directory)).await?
-                }
-            };
+        if !in_redis.is_empty() {
+            counts.redis_keys = self.redis()?.count(&in_redis).await?;
+        }
+        let mut directories: BTreeSet<Place<'_>> = BTreeSet::new();
+        for (effect, place) in in_files {
+            if !above(place).any(|place| directories.contains(&place)) {
+                let (root, path) = (self.root(place.0)?, place.1.to_owned());
+                let kind = kind(effect);
+                counts += blocking(move || root.count(&path, kind)).await?;
+            }
+            if kind(effect) == Kind::Directory {
+                directories.insert(place);
+            }
         }
         Ok(counts)
     }
 
     /// Removes what is there.
     pub async fn apply(&self, effects: &[Effect], at: Timestamp) -> Applied {
+        let (in_redis, in_files) = sorted(effects);
         let mut applied = Applied::default();
-        for effect in effects {
-            match self.remove(effect, at).await {
+        if !in_redis.is_empty() {
+            match self.redis() {
+                Ok(redis) => {
+                    let removed = redis.remove(&in_redis).await;
+                    applied.counts.redis_keys = removed.keys;
+                    applied.failed = removed.failed;
+                }
+                Err(error) => applied.failed.extend(
+                    in_redis
+                        .into_iter()
+                        .map(|effect| (effect.clone(), error.clone())),
+                ),
+            }
+        }
+        let mut roots: BTreeSet<&str> = BTreeSet::new();
+        for (effect, (root, path)) in in_files {
+            roots.insert(root);
+            match self.remove(root, path, kind(effect), at).await {
                 Ok(counts) => applied.counts += counts,
                 Err(error) => applied.failed.push((effect.clone(), error)),
             }
         }
+        for root in roots {
+            self.empty_soon(root, at);
+        }
         applied
     }
 
-    async fn remove(&self, effect: &Effect, at: Timestamp) -> Result<EffectCounts, Error> {
-        match effect {
-            Effect::RedisKey { .. } | Effect::RedisMembers { .. } | Effect::RedisPattern { .. } => {
-                self.redis()?.remove(effect).await
-            }
-            Effect::File { root, path } | Effect::Directory { root, path } => {
-                let is_directory = matches!(effect, Effect::Directory { .. });
-                let (root, path) = (self.root(root)?, path.clone());
-                blocking(move || root.remove(&path, is_directory, at)).await
-            }
-        }
+    async fn remove(
+        &self,
+        root: &str,
+        path: &str,
+        kind: Kind,
+        at: Timestamp,
+    ) -> Result<EffectCounts, Error> {
+        let (root, path) = (self.root(root)?, path.to_owned());
+        blocking(move || root.remove(&path, kind, at)).await
+    }
+
+    /// What was removed is out of sight; it is removed for good in the
+    /// background, and what a crash leaves of it by the next server.
+    fn empty_soon(&self, root: &str, at: Timestamp) {
+        let Some(root) = self.roots.get(root).cloned() else {
+            return;
+        };
+        tokio::task::spawn_blocking(move || root.empty_trash(at));
     }
 
     /// Removes the keys of these patterns; gives how many, by pattern. With
@@ -176,8 +210,11 @@ impl Effects {
             let effect = Effect::RedisPattern {
                 pattern: pattern.clone(),
             };
-            let counts = self.redis()?.remove(&effect).await?;
-            cleared.push((pattern, counts.redis_keys));
+            let mut removed = self.redis()?.remove(&[&effect]).await;
+            match removed.failed.pop() {
+                Some((_, error)) => return Err(error),
+                None => cleared.push((pattern, removed.keys)),
+            }
         }
         Ok(cleared)
     }
@@ -185,8 +222,12 @@ impl Effects {
     /// Removes for good what is in the trash for long enough.
     pub async fn empty_trash(&self, at: Timestamp) {
         for (name, root) in &self.roots {
-            let root = Arc::clone(root);
-            if let Err(error) = blocking(move || root.empty_trash(at)).await {
+            let emptied = Arc::clone(root);
+            let emptying = blocking(move || {
+                emptied.empty_trash(at);
+                Ok(())
+            });
+            if let Err(error) = emptying.await {
                 tracing::warn!(root = name, %error, "trash not emptied");
             }
         }
@@ -201,6 +242,44 @@ impl Effects {
         let none = || Error::Attention(format!("no root {name} is configured for this target"));
         self.roots.get(name).cloned().ok_or_else(none)
     }
+}
+
+/// A root's name and a path below it.
+type Place<'e> = (&'e str, &'e str);
+
+/// What is in Redis, and what is below roots: directories first, each before
+/// what is in it, so that nothing is counted twice whatever the order was.
+fn sorted(effects: &[Effect]) -> (Vec<&Effect>, Vec<(&Effect, Place<'_>)>) {
+    let (in_redis, in_files): (Vec<&Effect>, Vec<&Effect>) =
+        effects.iter().partition(|effect| effect.is_redis());
+    let place = |effect| match effect {
+        &Effect::File { ref root, ref path } | &Effect::Directory { ref root, ref path } => {
+            Some((effect, (root.as_str(), path.as_str())))
+        }
+        &Effect::RedisKey { .. } | &Effect::RedisMembers { .. } | &Effect::RedisPattern { .. } => {
+            None
+        }
+    };
+    let mut in_files: Vec<_> = in_files.into_iter().filter_map(place).collect();
+    in_files.sort_by_key(|&(effect, place)| (kind(effect), place));
+    in_files.dedup();
+    (in_redis, in_files)
+}
+
+fn kind(effect: &Effect) -> Kind {
+    match effect {
+        Effect::Directory { .. } => Kind::Directory,
+        Effect::File { .. }
+        | Effect::RedisKey { .. }
+        | Effect::RedisMembers { .. }
+        | Effect::RedisPattern { .. } => Kind::File,
+    }
+}
+
+/// A path below a root, and all that it is in.
+fn above((root, path): Place<'_>) -> impl Iterator<Item = Place<'_>> {
+    std::iter::successors(Some(path), |path| Some(path.rsplit_once('/')?.0))
+        .map(move |path| (root, path))
 }
 
 /// Work on files, off the runtime's threads.

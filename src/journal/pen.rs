@@ -218,9 +218,17 @@ impl Pen<'_> {
     /// Takes records away from the front of this server's own chain and of
     /// those of servers that have ended.
     async fn prune(&mut self, before: &str) -> Result<u64, sqlx::Error> {
-        let sql = "SELECT a.chain FROM anchor AS a LEFT JOIN server AS s ON s.id = a.chain \
-                   WHERE s.id IS NULL OR s.ended_at IS NOT NULL OR s.seen_at < $1";
-        let ended = self.connection.rows(sql, values![before]).await?;
+        // A chain that somebody is at is left to them: two that wait for one
+        // another's would never end.
+        let lock = match self.connection {
+            Connection::Sqlite(_) => "",
+            Connection::Postgres(_) => " FOR UPDATE OF a SKIP LOCKED",
+        };
+        let sql = format!(
+            "SELECT a.chain FROM anchor AS a LEFT JOIN server AS s ON s.id = a.chain \
+             WHERE s.id IS NULL OR s.ended_at IS NOT NULL OR s.seen_at < $1{lock}"
+        );
+        let ended = self.connection.rows(&sql, values![before]).await?;
         let mut pruned = 0;
         for row in &ended {
             let chain = field(row, 0).to_owned();

@@ -120,7 +120,7 @@ impl Effects {
         }
     }
 
-    /// Counts what would be removed.
+    /// Counts what would be removed; as pending, what cannot be as things are.
     ///
     /// # Errors
     ///
@@ -136,7 +136,12 @@ impl Effects {
             if !above(place).any(|place| directories.contains(&place)) {
                 let (root, path) = (self.root(place.0)?, place.1.to_owned());
                 let kind = kind(effect);
-                counts += blocking(move || root.count(&path, kind)).await?;
+                match blocking(move || root.count(&path, kind)).await {
+                    Ok(found) => counts += found,
+                    // It would stay behind in a run as well, as pending.
+                    Err(error) if error.needs_attention() => counts.pending += 1,
+                    Err(error) => return Err(error),
+                }
             }
             if kind(effect) == Kind::Directory {
                 directories.insert(place);

@@ -11,6 +11,7 @@
 mod files;
 mod keys;
 mod servers;
+mod wire;
 
 use jiff::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use resetd::client::Client;
+use resetd::{client::Client, proto::GetStatusRequest};
 
 use crate::{
     Bench,
@@ -259,6 +259,10 @@ async fn reset(bench: &Bench, domains: &[&str]) -> std::time::Duration {
     };
     let rig = Rig::start(port, &[served]).await;
     let client = rig.client().await;
+    for _ in 0..3 {
+        let status = client.get_status(GetStatusRequest::default()).await;
+        assert!(status.unwrap().reset_allowed);
+    }
     timed(reset_test_users(&client, "work")).await
 }
 

@@ -166,6 +166,19 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// sets what holds for it.
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
 
+    /// How many bytes a table takes, as text.
+    fn bytes(&self, table: &str) -> String {
+        let _ = table;
+        "'0'".to_owned()
+    }
+
+    /// Asks whether our role may truncate tables inside a transaction; nothing
+    /// where that ends it.
+    fn may_truncate(&self, tables: &[String]) -> Option<String> {
+        let _ = tables;
+        None
+    }
+
     /// Settings of a transaction whose statements are kept prepared.
     fn prepared(&self) -> Option<&'static str> {
         None

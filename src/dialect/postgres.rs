@@ -25,6 +25,24 @@ const TABLES: &str = "pg_catalog.pg_class AS c \
     AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d \
     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
 
+/// What is ours is numbered from 16384 on; the temporary tables of other
+/// sessions come and go.
+const FINGERPRINT: &str = "WITH c AS MATERIALIZED (SELECT c.oid, c.xmin \
+    FROM pg_catalog.pg_class AS c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p') \
+    AND NOT c.relispartition AND c.relpersistence <> 't' AND c.relnamespace NOT IN \
+    (SELECT n.oid FROM pg_catalog.pg_namespace AS n \
+    WHERE n.nspname IN ('pg_catalog', 'information_schema', 'resetd') OR n.nspname ~ '^pg_')) \
+    SELECT md5(concat(\
+    (SELECT string_agg(c.oid::text || ':' || c.xmin::text, ',' ORDER BY c.oid) FROM c), \
+    (SELECT string_agg(k.oid::text || ':' || k.xmin::text, ',' ORDER BY k.oid) \
+    FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS r \
+    ON r.oid = k.conrelid AND r.relpersistence <> 't' \
+    WHERE k.oid >= 16384 AND k.contype IN ('f', 'p', 'u')), \
+    (SELECT string_agg(a.columns, ',' ORDER BY a.id) FROM (SELECT a.attrelid AS id, \
+    string_agg(a.attnum::text || ':' || a.xmin::text, ',' ORDER BY a.attnum) AS columns \
+    FROM pg_catalog.pg_attribute AS a JOIN c ON c.oid = a.attrelid WHERE a.attnum > 0 \
+    GROUP BY 1) AS a)))";
+
 /// Text in quotes. Without a backslash in it, it means the same whatever
 /// `standard_conforming_strings` says.
 fn quoted(text: &str) -> String {
@@ -245,6 +263,21 @@ impl Dialect for Postgres {
         )
     }
 
+    fn bytes(&self, table: &str) -> String {
+        format!("pg_table_size({}::regclass)::text", quoted(table))
+    }
+
+    fn may_truncate(&self, tables: &[String]) -> Option<String> {
+        let checks: Vec<String> = tables
+            .iter()
+            .map(|table| format!("has_table_privilege({}, 'TRUNCATE')", quoted(table)))
+            .collect();
+        Some(format!(
+            "SELECT CASE WHEN {} THEN '1' ELSE '0' END",
+            checks.join(" AND ")
+        ))
+    }
+
     /// Otherwise a statement is planned anew the first five times.
     fn prepared(&self) -> Option<&'static str> {
         Some("SET LOCAL plan_cache_mode = force_generic_plan")
@@ -292,8 +325,10 @@ impl Dialect for Postgres {
         format!(
             "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, \
              CASE WHEN c.relkind = 'r' AND c.reltuples >= 0 THEN c.reltuples::bigint::text END, \
+             CASE WHEN c.relkind = 'r' THEN pg_total_relation_size(c.oid)::text ELSE \
              (SELECT sum(pg_total_relation_size(p.oid)) FROM (SELECT c.oid UNION \
-             SELECT relid FROM pg_partition_tree(c.oid)) AS p(oid))::bigint::text FROM {TABLES}"
+             SELECT relid FROM pg_partition_tree(c.oid)) AS p(oid))::bigint::text END \
+             FROM {TABLES}"
         )
     }
 
@@ -409,18 +444,7 @@ impl Dialect for Postgres {
                  LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = u.f \
                  AND u.f > 0 ORDER BY n.nspname, c.relname, x.relname, u.position"
             ),
-            fingerprint: format!(
-                "SELECT md5(concat((SELECT string_agg(c.oid::text || ':' || c.xmin::text, ',' \
-                 ORDER BY c.oid) FROM {TABLES}), \
-                 (SELECT string_agg(k.oid::text || ':' || k.xmin::text, ',' ORDER BY k.oid) \
-                 FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS r \
-                 ON r.oid = k.conrelid AND r.relpersistence <> 't' \
-                 WHERE k.contype IN ('f', 'p', 'u')), \
-                 (SELECT string_agg(a.attrelid::text || ':' || a.attnum::text || ':' \
-                 || a.xmin::text, ',' ORDER BY a.attrelid, a.attnum) \
-                 FROM pg_catalog.pg_attribute AS a WHERE a.attnum > 0 AND a.attrelid IN \
-                 (SELECT c.oid FROM {TABLES}))))"
-            ),
+            fingerprint: FINGERPRINT.to_owned(),
         }
     }
 }

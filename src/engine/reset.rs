@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{Context, ResetDone, now, token};
 use crate::{
-    dialect::{Eligible, Hold},
+    dialect::Eligible,
     effect::Effect,
     effects,
     error::Error,
@@ -89,16 +89,11 @@ async fn count_effects(
     }
 }
 
-/// Plans, clears and executes. One user and one session are planned by what
-/// was seen last; where that is no longer true, or would be refused, it is
-/// looked at anew before anybody is told no.
+/// Plans, clears and executes, by what was seen last; where that is no longer
+/// true, or would be refused, it is looked at anew before anybody is told no.
 async fn execute(context: &Context, order: &Order) -> Result<(Cleared<Plan>, Executed), Error> {
     let target = &context.served.target;
-    let remembered = match order.start.hold() {
-        Hold::Shared => target.remembered(),
-        Hold::Exclusive => None,
-    };
-    if let Some(evidence) = remembered
+    if let Some(evidence) = target.remembered()
         && let Ok(cleared) = clear(context, order, evidence)
     {
         match run(context, order, &cleared).await {

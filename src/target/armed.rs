@@ -248,7 +248,7 @@ pub(super) async fn prove(
     result: String,
 ) -> Result<(), Error> {
     let proof = commit_proof(transaction.dialect, operation, now, result);
-    match transaction.run("writing the proof", &proof).await {
+    match transaction.ask("writing the proof", &proof).await {
         Ok(_) => Ok(()),
         // Another server took this one for dead and has decided.
         Err(Error::Violation { .. } | Error::Duplicate) => Err(Error::Overtaken),

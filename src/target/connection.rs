@@ -345,9 +345,10 @@ impl Session {
         })
     }
 
-    /// Like [`Session::query`], outside an operation's transaction.
+    /// Like [`Session::ask`], outside an operation's transaction: what is read
+    /// there is nearly always the same.
     pub(super) async fn rows(&mut self, statement: &Statement) -> Result<Vec<Row>, Error> {
-        let answer = self.query(statement).await;
+        let answer = self.ask(statement).await;
         answer.map_err(|fault| fault.during("reading"))
     }
 
@@ -407,7 +408,7 @@ impl Session {
             return Ok(None);
         };
         let question = Statement::plain("SELECT pg_backend_pid()::text");
-        let rows = self.query(&question).await?;
+        let rows = self.ask(&question).await?;
         let backend = rows.first().map(|row| super::field(row, 0).to_owned());
         Ok(backend.map(|backend| Interrupter {
             pool: pool.clone(),

@@ -7,6 +7,9 @@ use crate::{
     schema::{ForeignKeyId, Schema, TableId},
 };
 
+/// Tables whose rows are counted in one statement.
+const COUNTED_AT_ONCE: usize = 100;
+
 /// What was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sizes {
@@ -168,21 +171,31 @@ impl Target {
             let estimate = row
                 .and_then(|row| field(row, 2).parse().ok())
                 .filter(|_| !exact);
-            let rows = match estimate {
-                Some(rows) => rows,
-                None => {
-                    let from = qualified(dialect, model.schema(), id);
-                    let sql = format!("SELECT CAST(count(*) AS TEXT) FROM {from}");
-                    number(&session.text(&Statement::plain(sql)).await?)?
-                }
-            };
             sizes.push(TableSize {
                 id,
                 table: table.name.to_string(),
-                rows,
+                rows: estimate.unwrap_or(0),
                 exact: estimate.is_none(),
                 bytes: row.and_then(|row| field(row, 3).parse().ok()),
             });
+        }
+        let uncounted = sizes.iter_mut().filter(|size| size.exact);
+        let mut uncounted: Vec<&mut TableSize> = uncounted.collect();
+        for part in uncounted.chunks_mut(COUNTED_AT_ONCE) {
+            let counts: Vec<String> = part
+                .iter()
+                .map(|size| {
+                    let from = qualified(dialect, model.schema(), size.id);
+                    format!("(SELECT {} FROM {from})", dialect.as_text("count(*)"))
+                })
+                .collect();
+            let question = Statement::plain(format!("SELECT {}", counts.join(", ")));
+            let row = session.query(&question).await;
+            let row = row.map_err(|fault| fault.during("counting rows"))?;
+            let row = row.into_iter().next().unwrap_or_default();
+            for (place, size) in part.iter_mut().enumerate() {
+                size.rows = number(field(&row, place))?;
+            }
         }
         Ok(sizes)
     }

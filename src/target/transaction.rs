@@ -199,7 +199,7 @@ impl Transaction<'_> {
         }
     }
 
-    async fn batch_during(&mut self, step: &str, sql: &str) -> Result<(), Error> {
+    pub(super) async fn batch_during(&mut self, step: &str, sql: &str) -> Result<(), Error> {
         self.in_time(step)?;
         let done = self.session.batch(sql).await;
         done.map_err(|fault| self.fault(fault, step))

@@ -192,6 +192,7 @@ impl Renderer<'_> {
                 let is_root = self.plan.set(set).is_root;
                 is_root.then(|| Condition::plain(format!("({condition})")))
             }
+            Seed::Kept { admins, protected } if !admins && protected.is_empty() => None,
             Seed::Kept { admins, protected } => {
                 let mut kept = vec![self.is_listed(protected)];
                 if *admins {

@@ -38,19 +38,31 @@ impl Execution<'_> {
             }
         }
         let question = Statement::plain(question);
+        // Without kept rows nothing is left whose number would count.
+        let empty = match self.wipes_at_once() {
+            true => wiped.clone(),
+            false => BTreeSet::new(),
+        };
         // Several tables can take their numbers from one sequence.
         let mut sequences: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-        for row in self.transaction.query(TITLE, &question).await? {
+        for row in self.transaction.ask(TITLE, &question).await? {
             let name = field(&row, 3).to_owned();
             sequences.entry(name).or_default().push(row);
         }
+        let mut restarts = Vec::new();
         for (name, uses) in sequences {
             let mut users = uses.iter().filter_map(|row| self.user(row));
             if users.any(|(id, _)| wiped.contains(&id)) {
-                self.restart(&name, &uses).await?;
+                restarts.extend(self.restart(&name, &uses, &empty).await?);
             }
         }
-        Ok(())
+        match restarts.is_empty() {
+            true => Ok(()),
+            false => {
+                let restarts = restarts.join("; ");
+                self.transaction.batch_during(TITLE, &restarts).await
+            }
+        }
     }
 
     /// The table that a row says takes its numbers from a sequence.
@@ -62,17 +74,26 @@ impl Execution<'_> {
         })
     }
 
-    async fn restart(&mut self, sequence: &str, uses: &[Row]) -> Result<(), Error> {
+    /// What restarts a sequence, if it has to be.
+    async fn restart(
+        &mut self,
+        sequence: &str,
+        uses: &[Row],
+        empty: &BTreeSet<TableId>,
+    ) -> Result<Option<String>, Error> {
         let Some(row) = uses.first().filter(|row| !field(row, 4).is_empty()) else {
-            return Ok(());
+            return Ok(None);
         };
         let dialect = self.transaction.dialect;
         let start = field(row, 5).parse().unwrap_or(1);
         let mut next: i64 = start;
         for row in uses {
-            let Some((_, table)) = self.user(row) else {
+            let Some((id, table)) = self.user(row) else {
                 continue;
             };
+            if empty.contains(&id) {
+                continue;
+            }
             let column = match field(row, 2) {
                 "rowid" => "rowid".to_owned(),
                 column => dialect.quote(column),
@@ -87,9 +108,8 @@ impl Execution<'_> {
             }
         }
         if field(row, 4).parse() != Ok(next - 1) {
-            let restart = Statement::plain(dialect.restart(sequence, next));
-            self.transaction.run(TITLE, &restart).await?;
+            return Ok(Some(dialect.restart(sequence, next)));
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -6,7 +6,7 @@ use super::Execution;
 use crate::{
     dialect::Statement,
     operation::{Progress, TableCounts},
-    plan::{Cleared, Delete, Detach, SetId, Step, Wipe},
+    plan::{Cleared, Delete, Detach, Scope, SetId, Step, Wipe},
     schema::TableId,
     target::{Error, field},
 };
@@ -19,6 +19,10 @@ const ASKED_AT_ONCE: usize = 200;
 
 impl Execution<'_> {
     pub(super) async fn take_steps(&mut self) -> Result<(), Error> {
+        if matches!(self.plan.scope(), Scope::Everything) && self.wipes_at_once() {
+            self.wipe_at_once().await?;
+            return self.restart_sequences().await;
+        }
         let overlaps = self.overlaps().await?;
         let occupied = self.occupied().await?;
         for (number, step) in (1..).zip(self.plan.steps()) {
@@ -341,7 +345,7 @@ impl Execution<'_> {
 
 /// A unique value that would be there twice is not that of a user who is being
 /// created: the database writes defaults to keys as well.
-fn unique(step: &str, error: Error) -> Error {
+pub(super) fn unique(step: &str, error: Error) -> Error {
     match error {
         Error::Duplicate => Error::Violation {
             step: step.to_owned(),

@@ -3,9 +3,12 @@
 
 use std::fmt::Write as _;
 
-/// Tables of the marketplace: name, references (column, parent), rows for each
+/// A table: its name, its references (column, parent), and its rows for each
 /// user.
-pub const TABLES: [(&str, &[(&str, &str)], u32); 14] = [
+pub type Table = (&'static str, &'static [(&'static str, &'static str)], u32);
+
+/// Tables of the marketplace.
+pub const TABLES: [Table; 14] = [
     ("users", &[], 1),
     ("addresses", &[("user_id", "users")], 2),
     ("sessions", &[("user_id", "users")], 3),

@@ -36,7 +36,8 @@
 //! floor 7: rpc cli config telemetry           # doors
 //! floor 6: engine client                      # the conductor; the other end of the wire
 //! floor 5: error                              # every way an operation fails
-//! floor 3: target journal effects             # databases; what belonged to the rows elsewhere
+//! floor 4: target journal effects             # databases; what belonged to the rows elsewhere
+//! floor 3: failpoint                          # where tests can hold the program
 //! floor 2: guard dialect
 //! floor 1: plan access                        # decisions
 //! floor 0: schema policy operation effect address proto
@@ -73,6 +74,7 @@ pub mod effect;
 pub mod effects;
 pub mod engine;
 pub mod error;
+pub mod failpoint;
 pub mod guard;
 pub mod journal;
 pub mod operation;

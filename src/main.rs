@@ -8,7 +8,7 @@ use resetd::{
     admin::{arm, check, init, journal, token},
     config::{Config, LISTEN, Variables},
     demo::Demo,
-    server, telemetry,
+    failpoint, server, telemetry,
 };
 use tokio::signal;
 
@@ -220,6 +220,7 @@ impl ConfigArguments {
 }
 
 async fn serve(arguments: ServeArguments) -> Result<(), Failure> {
+    failpoint::install(variables()?.get("RESETD_FAILPOINTS"));
     let mut config = arguments.config.read()?;
     if arguments.config.config.is_none() {
         config.tokens = token::kept(&arguments.config.data)?;

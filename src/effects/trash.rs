@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::files::dev;
+use crate::failpoint;
 
 /// A trash.
 pub(super) struct Trash {
@@ -124,6 +125,7 @@ impl Trash {
         is_directory: bool,
         since: Timestamp,
     ) -> io::Result<Discarded> {
+        failpoint::pass("emptying");
         if !is_directory {
             from.remove_file_or_symlink(name)?;
             return Ok(Discarded::Wholly);

@@ -11,6 +11,7 @@ use super::{Context, Done, Engine, Finished, Terms, Watcher, accounts, now, rese
 use crate::{
     access::{self, Grant},
     error::{Error, Failure},
+    failpoint,
     journal::{self, Begun, Entry, Filter, Intent, Outcome, Repeat, State},
     operation::{Action, Level, Mode, OperationId, Progress, SweepOrphans},
     target::{self, Brake, Deadline, Fate},
@@ -45,6 +46,7 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
     let mut context = context(&engine, &order).map_err(fail)?;
     let brake = context.brake.clone();
     let place = engine.live.enter(operation, brake);
+    failpoint::reach("before_intent").await;
     let ticket = order.ticket(&engine).map_err(fail)?;
     context.expected = ticket.as_ref().map(|ticket| ticket.digest.clone());
     let opened = open(&context, &order, ticket.as_ref()).await;
@@ -56,6 +58,7 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
             return answer_again(&engine, repeat, deadline).await.map_err(fail);
         }
     };
+    failpoint::reach("after_intent").await;
     let mut result = work(&context).await;
     match result {
         Err(Error::Target(target::Error::InDoubt)) => result = decide(&context).await,
@@ -73,6 +76,7 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
         at: now(),
     });
     if let Ok(finished) = &mut finished {
+        failpoint::reach("before_effects").await;
         follow(&context, finished).await;
         finished.took = begun.elapsed();
         finished.at = now();
@@ -80,6 +84,7 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
     if let Err(error) = &mut finished {
         name_holders(&context, error).await;
     }
+    failpoint::reach("before_close").await;
     close(&context, entry, &finished, begun.elapsed()).await;
     if let Ok(finished) = &finished {
         sweep(&context, finished);
@@ -208,6 +213,10 @@ async fn work(context: &Context) -> Result<Done, Error> {
 }
 
 async fn act(context: Context) -> Result<Done, Error> {
+    if let Action::SweepOrphans(_) = context.grant.action() {
+        failpoint::reach("sweep").await;
+    }
+    failpoint::reach("working").await;
     if context.deadline.is_over() {
         return Err(Error::DeadlineExceeded {
             phase: "the wait for a turn".to_owned(),

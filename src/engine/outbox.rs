@@ -13,6 +13,7 @@ use crate::{
     effect::Effect,
     effects::Applied,
     error::Error,
+    failpoint,
     operation::{EffectCounts, OperationId},
     target::{Claimed, Settled, Whose},
 };
@@ -155,11 +156,13 @@ async fn round(served: &Arc<Served>, server: &str, whose: Whose) -> Result<Deliv
             }
             return Ok(delivered);
         }
+        failpoint::reach("claimed").await;
         let mut is_stuck = false;
         for claimed in claimed {
             let applied = effects.apply(&claimed.pending.effects, now()).await;
             delivered.counts += applied.counts;
             let settled = settle(&claimed, &applied);
+            failpoint::reach("applied").await;
             is_stuck |= settled != Settled::Done;
             delivered.errors.extend(
                 applied

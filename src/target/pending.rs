@@ -13,6 +13,7 @@ use super::{Deadline, Error, Target, field, transaction::Transaction};
 use crate::{
     dialect::{Dialect, Row, Statement},
     effect::{Effect, PendingEffect},
+    failpoint,
     operation::{EffectCounts, OperationId},
 };
 
@@ -313,10 +314,13 @@ fn claimable(
         true => "1 = 0".to_owned(),
         false => format!("({})", held.join(" OR ")),
     };
+    let free = match failpoint::skips("lease") {
+        true => "1 = 1".to_owned(),
+        false => format!("(leased_until_ms IS NULL OR leased_until_ms < {now})"),
+    };
     let sql = format!(
         "SELECT id, operation_id, root_id, subjects, effects, {}, counts FROM {table} \
-         WHERE state = 'pending' AND {due} AND {held} \
-         AND (leased_until_ms IS NULL OR leased_until_ms < {now}) \
+         WHERE state = 'pending' AND {due} AND {held} AND {free} \
          ORDER BY CASE WHEN root_id IS NULL THEN 0 ELSE 1 END, created_at, id LIMIT {most}",
         dialect.as_text("attempts"),
     );

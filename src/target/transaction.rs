@@ -7,7 +7,10 @@ use super::{
     connection::{Interrupter, Session},
     fault::Fault,
 };
-use crate::dialect::{Class, Dialect, Hold, Row, Statement};
+use crate::{
+    dialect::{Class, Dialect, Hold, Row, Statement},
+    failpoint,
+};
 
 /// An open transaction. Dropped before its end, by a panic or by a runtime
 /// that stops, it takes its connection with it: no other operation ever runs
@@ -221,8 +224,10 @@ impl Transaction<'_> {
         }
         let unbounded = self.session.never_stop().await;
         unbounded.map_err(|fault| fault.during("the commit"))?;
+        failpoint::reach("before_commit").await;
         match self.session.batch("COMMIT").await {
             Ok(()) => {
+                failpoint::reach("committed").await;
                 self.ended = true;
                 Ok(())
             }

@@ -15,7 +15,7 @@ use crate::{
     reset::BUYER,
 };
 
-const OTHER: &str = "tienda.demo@test.com";
+pub const OTHER: &str = "tienda.demo@test.com";
 
 /// Keeps a reset busy in the midst of its transaction: for a moment, or for
 /// longer than any test.

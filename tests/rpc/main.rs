@@ -24,6 +24,7 @@ mod dry_run;
 mod fields;
 mod leaving;
 mod numbers;
+mod operations;
 mod process;
 mod production;
 mod raw;

@@ -29,6 +29,7 @@ use super::{Brake, Deadline, Error, Target, armed, field, transaction::Transacti
 use crate::{
     dialect::{Eligible, Hold, Renderer, Row, Seed, Statement},
     effect::Effect,
+    failpoint,
     guard::{self, Cleared, Seen, UserFacts, UserRule},
     operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector, counted},
     plan::{Plan, Scope, SetId},
@@ -304,17 +305,22 @@ impl<'a> Execution<'a> {
 impl Execution<'_> {
     async fn work(&mut self) -> Result<(Changes, Option<String>), Error> {
         let fingerprint = self.plan.schema().fingerprint();
+        failpoint::reach("begun").await;
         recheck(&mut self.transaction, self.cleared, fingerprint).await?;
+        failpoint::reach("rechecked").await;
         self.transaction.hold(self.request.start.hold()).await?;
         let mut changes = Changes::default();
         if !self.find_roots(&mut changes).await? {
             let digest = self.digest(&changes).await?;
             return Ok((changes, digest));
         }
+        failpoint::reach("found").await;
         self.check().await?;
         changes.shared = self.shared().await?;
         self.write_effects(&mut changes).await?;
+        failpoint::reach("effects_written").await;
         self.take_steps().await?;
+        failpoint::reach("steps_taken").await;
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
         self.transaction.settle().await?;

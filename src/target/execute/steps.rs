@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use super::Execution;
 use crate::{
     dialect::Statement,
+    failpoint,
     operation::{Progress, TableCounts},
     plan::{Cleared, Delete, Detach, Scope, SetId, Step, Wipe},
     schema::TableId,
@@ -27,6 +28,7 @@ impl Execution<'_> {
         let occupied = self.occupied().await?;
         for (number, step) in (1..).zip(self.plan.steps()) {
             let (title, begun) = (self.plan.title(step), Instant::now());
+            failpoint::reach("step").await;
             (self.progress)(Progress::StepStarted {
                 step: number,
                 title: title.clone(),

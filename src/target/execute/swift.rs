@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::{Execution, Start, find::blocked};
 use crate::{
     dialect::{Renderer, Row, Seed, Statement, Tally, reachable},
+    failpoint,
     guard::{Seen, UserFacts},
     operation::{Changes, Progress, SharedRows, User},
     plan::{Check, SetId, Share, Step},
@@ -43,6 +44,7 @@ impl Execution<'_> {
         };
         rule.check(&found)?;
         let begun = Instant::now();
+        failpoint::reach("step").await;
         let Some(counted) = self.take_all(&found).await? else {
             return Ok(None);
         };

@@ -44,18 +44,20 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
         took: begun.elapsed(),
     };
     let mut context = context(&engine, &order).map_err(fail)?;
-    let brake = context.brake.clone();
-    let place = engine.live.enter(operation, brake);
+    let _place = engine.live.enter(operation, context.brake.clone());
     failpoint::reach("before_intent").await;
     let ticket = order.ticket(&engine).map_err(fail)?;
     context.expected = ticket.as_ref().map(|ticket| ticket.digest.clone());
-    let opened = open(&context, &order, ticket.as_ref()).await;
-    let entry = match opened.map_err(fail)? {
-        Opened::New(entry) => entry,
-        Opened::Repeat(repeat) => {
-            drop(place);
-            let deadline = order.deadline;
-            return answer_again(&engine, repeat, deadline).await.map_err(fail);
+    let entry = loop {
+        let opened = open(&context, &order, ticket.as_ref()).await;
+        match opened.map_err(fail)? {
+            Opened::New(entry) => break entry,
+            Opened::Repeat(repeat) => {
+                let answered = answer_again(&engine, repeat, order.deadline).await;
+                if let Some(finished) = answered.map_err(fail)? {
+                    return Ok(finished);
+                }
+            }
         }
     };
     failpoint::reach("after_intent").await;
@@ -409,16 +411,18 @@ fn sweep(context: &Context, finished: &Finished<Done>) {
 }
 
 /// Answers a request that was begun before as it was answered then, once it
-/// has ended, by whichever server.
+/// has ended, by whichever server; nothing when it has failed, so that it can
+/// be tried again.
 async fn answer_again(
     engine: &Arc<Engine>,
     mut repeat: Repeat,
     deadline: Deadline,
-) -> Result<Finished<Done>, Error> {
+) -> Result<Option<Finished<Done>>, Error> {
     let mut news = engine.live.listen();
     loop {
         if let Some(reply) = &repeat.reply {
-            return serde_json::from_str(reply).map_err(|_| Error::Invariant);
+            let finished = serde_json::from_str(reply).map_err(|_| Error::Invariant)?;
+            return Ok(Some(finished));
         }
         if repeat.state == State::Complete {
             // It was ended by a server that knew no reply, of which nothing
@@ -439,10 +443,7 @@ async fn answer_again(
             return Err(Error::OperationNotFound(repeat.operation.to_string()));
         };
         if record.state == State::Failed {
-            return Err(Error::Recorded {
-                reason: record.reason.unwrap_or_default(),
-                message: record.message.unwrap_or_default(),
-            });
+            return Ok(None);
         }
         repeat.state = record.state;
         repeat.reply = record.reply;

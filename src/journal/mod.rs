@@ -467,6 +467,12 @@ impl Journal {
                 let message = message.replace('\0', "\u{fffd}");
                 (Some((*reason).to_owned()), Some(message))
             }
+            Outcome::Recovered {
+                committed: false, ..
+            } => (
+                Some("OPERATION_ABORTED".to_owned()),
+                Some("its server ended before it was committed; nothing was changed".to_owned()),
+            ),
             Outcome::Committed { .. }
             | Outcome::Validated { .. }
             | Outcome::Created { .. }

@@ -7,10 +7,7 @@ use super::{
     connection::{Interrupter, Session},
     fault::Fault,
 };
-use crate::{
-    dialect::{Class, Dialect, Hold, Row, Statement},
-    failpoint,
-};
+use crate::dialect::{Class, Dialect, Hold, Row, Statement};
 
 /// An open transaction. Dropped before its end, by a panic or by a runtime
 /// that stops, it takes its connection with it: no other operation ever runs
@@ -224,10 +221,8 @@ impl Transaction<'_> {
         }
         let unbounded = self.session.never_stop().await;
         unbounded.map_err(|fault| fault.during("the commit"))?;
-        failpoint::reach("before_commit").await;
         match self.session.batch("COMMIT").await {
             Ok(()) => {
-                failpoint::reach("committed").await;
                 self.ended = true;
                 Ok(())
             }

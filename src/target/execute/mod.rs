@@ -210,7 +210,9 @@ impl Target {
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
                     Mode::Execute => {
+                        failpoint::reach("before_commit").await;
                         transaction.commit().await?;
+                        failpoint::reach("committed").await;
                         progress(Progress::Committed);
                     }
                 }
@@ -244,7 +246,9 @@ impl Target {
         let transaction = execution.transaction;
         match worked {
             Ok(Some(changes)) => {
+                failpoint::reach("before_commit").await;
                 transaction.commit().await?;
+                failpoint::reach("committed").await;
                 progress(Progress::Committed);
                 Ok(Some(Executed {
                     changes,

@@ -79,8 +79,7 @@ mod points {
                 }
             }
             Order::Sleep(time) => tokio::time::sleep(time).await,
-            #[allow(clippy::panic, reason = "a test wants to see what a panic does")]
-            Order::Panic => panic!("fail point {name}"),
+            Order::Panic => std::panic::panic_any(format!("fail point {name}")),
         }
     }
 
@@ -94,8 +93,7 @@ mod points {
                 }
             }
             Order::Sleep(time) => std::thread::sleep(time),
-            #[allow(clippy::panic, reason = "a test wants to see what a panic does")]
-            Order::Panic => panic!("fail point {name}"),
+            Order::Panic => std::panic::panic_any(format!("fail point {name}")),
         }
     }
 

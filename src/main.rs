@@ -1,6 +1,6 @@
 //! The daemon.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use resetd::{
@@ -159,8 +159,24 @@ enum TokenCommand {
 
 type Failure = Box<dyn std::error::Error>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long work that blocks, such as on a file system that hangs, may keep
+/// the process from its end.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("resetd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run());
+    runtime.shutdown_timeout(LAST_WORK);
+    code
+}
+
+async fn run() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::start(arguments.log.as_deref());
     let command = arguments.command.unwrap_or(Command::Demo(DemoArguments {

@@ -200,7 +200,7 @@ pub async fn ten_thousand_of_the_same_hundred(_: Kind) {
             for round in 0..EACH {
                 let user = format!("crowd{}", (caller * 31 + round * 17) % 100);
                 operated();
-                let answer = match (caller + round) % 2 {
+                let answer = match (caller * 7 + round / 3) % 2 {
                     0 => {
                         let message = resetd::proto::CreateTestUserRequest {
                             email: email(&user),

@@ -321,7 +321,7 @@ impl Engine {
             for served in self.targets.values() {
                 let server = self.journal.server().to_string();
                 if served.target.is_connected()
-                    && let Err(error) = served.target.release(&server).await
+                    && let Err(error) = served.target.release(std::slice::from_ref(&server)).await
                 {
                     tracing::warn!(target = served.target.name(), %error, "leases run out by themselves");
                 }

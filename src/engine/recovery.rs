@@ -172,10 +172,22 @@ impl Engine {
 
     /// Records which operations have had all their effects applied.
     async fn finish_effects(&self) -> Result<(), Error> {
-        for record in self.journal.unfinished_effects().await? {
+        let unfinished = self.journal.unfinished_effects().await?;
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        let silent_since = now().checked_sub(SILENCE).map_err(|_| Error::Invariant)?;
+        let gone = self.journal.gone(silent_since).await?;
+        for record in unfinished {
             let Some(served) = self.targets.get(&record.target) else {
                 continue;
             };
+            // Nobody waits for the lease of a server that is no more.
+            if let Ok(1..) = served.target.release(&gone).await
+                && let Some(outbox) = self.outboxes.get(&record.target)
+            {
+                outbox.wake();
+            }
             let Ok(counts) = served.target.removed(record.operation).await else {
                 continue;
             };

@@ -222,6 +222,20 @@ impl Journal {
         Ok(rows.iter().filter_map(record).map(entry).collect())
     }
 
+    /// The servers that have ended, or were not seen since then: the latest of
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    pub async fn gone(&self, silent_since: Timestamp) -> Result<Vec<String>, Error> {
+        let sql = "SELECT id FROM server WHERE id <> $1 AND (ended_at IS NOT NULL OR seen_at < $2) \
+                   ORDER BY seen_at DESC LIMIT 100";
+        let values = values![self.server.to_string(), stamp(silent_since)];
+        let rows = self.readers.rows(sql, values).await?;
+        Ok(rows.iter().map(|row| field(row, 0).to_owned()).collect())
+    }
+
     /// The operations whose effects are still to be applied, with their
     /// targets.
     ///

@@ -132,22 +132,36 @@ impl Target {
         }
     }
 
-    /// Gives up what this server has claimed, so that another one need not
-    /// wait for the lease to run out.
+    /// Gives up what these servers have claimed, so that another one need not
+    /// wait for the leases to run out.
     ///
     /// # Errors
     ///
     /// When the database cannot be reached or is busy.
-    pub async fn release(&self, server: &str) -> Result<u64, Error> {
+    pub async fn release(&self, servers: &[String]) -> Result<u64, Error> {
+        if servers.is_empty() {
+            return Ok(0);
+        }
         let dialect = self.dialect.as_ref();
-        let sql = format!(
-            "UPDATE {} SET leased_by = NULL, leased_until_ms = NULL \
-             WHERE leased_by = {} AND state = 'pending'",
-            dialect.own_table("effect"),
-            dialect.parameter(1, None),
+        let table = dialect.own_table("effect");
+        let parameters: Vec<String> = (1..=servers.len())
+            .map(|position| dialect.parameter(position, None))
+            .collect();
+        let theirs = format!(
+            "state = 'pending' AND leased_by IN ({})",
+            parameters.join(", ")
         );
-        self.write(&Statement::new(sql, vec![server.to_owned()]))
-            .await
+        let question = format!("SELECT id FROM {table} WHERE {theirs} LIMIT 1");
+        let question = Statement::new(question, servers.to_vec());
+        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let is_none = session.rows(&question).await?.is_empty();
+        drop(session);
+        if is_none {
+            return Ok(0);
+        }
+        let sql =
+            format!("UPDATE {table} SET leased_by = NULL, leased_until_ms = NULL WHERE {theirs}");
+        self.write(&Statement::new(sql, servers.to_vec())).await
     }
 
     /// How much is left to be done.

@@ -412,12 +412,20 @@ impl World {
     /// operation is open, none was applied twice, the journal is whole, and
     /// nobody else's data was touched.
     pub async fn settled(&self) {
-        until("the end of every operation", async || {
-            let open = "SELECT count(*) FROM operation \
-                        WHERE state IN ('open', 'in_doubt', 'effects_pending')";
-            self.recorded(open).await == 0
-        })
-        .await;
+        let open = "SELECT count(*) FROM operation \
+                    WHERE state IN ('open', 'in_doubt', 'effects_pending')";
+        let (begun, mut ticks) = (
+            Instant::now(),
+            tokio::time::interval(Duration::from_millis(20)),
+        );
+        while self.recorded(open).await > 0 {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "operations are left: {}",
+                self.log()
+            );
+            ticks.tick().await;
+        }
         let pending = format!(
             "SELECT count(*) FROM {} WHERE state <> 'done'",
             self.own("effect")

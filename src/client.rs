@@ -17,10 +17,12 @@ use tonic::{Code, Request, Response, Status, Streaming, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use crate::proto::full_reset_response::Event;
+use crate::proto::operation_service_client::OperationServiceClient;
 use crate::proto::reset_service_client::ResetServiceClient;
 use crate::proto::{
-    CleanupRequest, CleanupResponse, CreateTestUserRequest, CreateTestUserResponse,
-    FullResetRequest, FullResetResponse, GetStatusRequest, GetStatusResponse,
+    CancelOperationRequest, CancelOperationResponse, CleanupRequest, CleanupResponse,
+    CreateTestUserRequest, CreateTestUserResponse, FullResetRequest, FullResetResponse,
+    GetStatusRequest, GetStatusResponse, ListOperationsRequest, ListOperationsResponse,
     ResetTestUsersRequest, ResetTestUsersResponse, ResetUserRequest, ResetUserResponse,
     StatisticsRequest, StatisticsResponse,
 };
@@ -46,6 +48,7 @@ static NO_METADATA: BTreeMap<String, String> = BTreeMap::new();
 #[derive(Clone)]
 pub struct Client {
     resets: ResetServiceClient<InterceptedService<Channel, Bearer>>,
+    operations: OperationServiceClient<InterceptedService<Channel, Bearer>>,
     address: String,
     timeout: Option<Duration>,
 }
@@ -159,6 +162,7 @@ impl Client {
             .await
             .map_err(refused)?;
         Ok(Self {
+            operations: OperationServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             resets: ResetServiceClient::with_interceptor(channel, bearer),
             address,
             timeout,
@@ -199,6 +203,34 @@ impl Client {
     pub async fn reset_user(&self, request: ResetUserRequest) -> Result<ResetUserResponse, Error> {
         let (request, started) = self.request(request);
         let answer = self.resets.clone().reset_user(request).await;
+        self.read(answer, started)
+    }
+
+    /// Lists operations of the journal: one page.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`].
+    pub async fn list_operations(
+        &self,
+        request: ListOperationsRequest,
+    ) -> Result<ListOperationsResponse, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.operations.clone().list_operations(request).await;
+        self.read(answer, started)
+    }
+
+    /// Asks an operation to stop before its commit.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`].
+    pub async fn cancel_operation(
+        &self,
+        request: CancelOperationRequest,
+    ) -> Result<CancelOperationResponse, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.operations.clone().cancel_operation(request).await;
         self.read(answer, started)
     }
 

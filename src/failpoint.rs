@@ -69,6 +69,19 @@ mod points {
         taken.exists()
     }
 
+    #[allow(clippy::panic, reason = "a test wants to see what a panic does")]
+    fn broken(name: &str) -> ! {
+        std::panic::panic_any(format!("fail point {name}"))
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it is on a thread for work that blocks, and only in tests"
+    )]
+    fn pause(time: Duration) {
+        std::thread::sleep(time);
+    }
+
     /// A place in asynchronous code.
     pub async fn reach(name: &str) {
         match order(name) {
@@ -79,7 +92,7 @@ mod points {
                 }
             }
             Order::Sleep(time) => tokio::time::sleep(time).await,
-            Order::Panic => std::panic::panic_any(format!("fail point {name}")),
+            Order::Panic => broken(name),
         }
     }
 
@@ -89,11 +102,11 @@ mod points {
             Order::Pass => {}
             Order::Stop(taken) => {
                 while is_held(&taken) {
-                    std::thread::sleep(LOOK);
+                    pause(LOOK);
                 }
             }
-            Order::Sleep(time) => std::thread::sleep(time),
-            Order::Panic => std::panic::panic_any(format!("fail point {name}")),
+            Order::Sleep(time) => pause(time),
+            Order::Panic => broken(name),
         }
     }
 

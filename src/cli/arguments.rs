@@ -115,6 +115,29 @@ pub(super) enum Command {
     FullReset(FullReset),
     /// Create a test user.
     CreateUser(CreateUser),
+    /// List the operations of the journal, newest first.
+    Operations(Operations),
+    /// Stop an operation before its commit.
+    Cancel(Cancel),
+}
+
+/// The arguments of `operations`.
+#[derive(Args)]
+pub(super) struct Operations {
+    /// Only those of this caller.
+    #[arg(long, value_name = "NAME")]
+    pub(super) actor: Option<String>,
+
+    /// How many at most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub(super) limit: i32,
+}
+
+/// The arguments of `cancel`.
+#[derive(Args)]
+pub(super) struct Cancel {
+    /// The operation's id.
+    pub(super) operation: String,
 }
 
 /// The arguments of `stats`.
@@ -355,6 +378,8 @@ impl Command {
             Self::Cleanup(_) => "Cleanup",
             Self::FullReset(_) => "Full reset",
             Self::CreateUser(_) => "User creation",
+            Self::Operations(_) => "Listing",
+            Self::Cancel(_) => "Cancellation",
         }
     }
 }

@@ -8,6 +8,7 @@ mod failure;
 mod full_reset;
 mod json;
 mod names;
+mod operations;
 mod page;
 mod print;
 mod units;
@@ -112,7 +113,9 @@ async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
         | Command::Stats(_)
         | Command::User(_)
         | Command::TestUsers(_)
-        | Command::Cleanup(_) => String::new(),
+        | Command::Cleanup(_)
+        | Command::Operations(_)
+        | Command::Cancel(_) => String::new(),
     };
     let client = Client::connect(Options {
         address: line.address().to_owned(),
@@ -129,6 +132,8 @@ async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
         Command::Cleanup(what) => cleanup(&client, target, what, form).await,
         Command::FullReset(reset) => full_reset::follow(&client, target, reset, secret, form).await,
         Command::CreateUser(user) => create(&client, target, user, secret, form).await,
+        Command::Operations(what) => operations::list(&client, target, what, form).await,
+        Command::Cancel(what) => operations::cancel(&client, what, form).await,
     }
 }
 

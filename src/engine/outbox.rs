@@ -88,7 +88,7 @@ impl Outbox {
 
     /// Applies whatever is due, until the server stops.
     pub(super) async fn work(&self, served: Arc<Served>, server: String, finished: Arc<Notify>) {
-        let mut pause = ROUND;
+        let mut pause = Duration::ZERO;
         self.take_up(&served).await;
         loop {
             tokio::select! {

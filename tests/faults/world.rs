@@ -401,6 +401,8 @@ impl World {
             assert!(begun.elapsed() < PATIENCE, "{}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // The port is taken before everything is ready: an answer says so.
+        server.pending().await;
         server
     }
 

@@ -318,10 +318,12 @@ async fn an_operation_is_followed_from_any_event_on() {
     let all = reader.watch(&id, 0).await.unwrap();
     let numbers: Vec<i64> = all.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, told);
-    assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
-    for after in [1, 5, told.len() as i64 - 1] {
-        let rest = reader.watch(&id, after).await.unwrap();
-        assert_eq!(rest[..], all[after as usize..]);
+    let last = i64::try_from(numbers.len()).unwrap();
+    assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+    for after in [1, 5, all.len() - 1] {
+        let number = i64::try_from(after).unwrap();
+        let rest = reader.watch(&id, number).await.unwrap();
+        assert_eq!(rest[..], all[after..]);
     }
     let (_, Event::Finished(last)) = all.last().unwrap() else {
         panic!("the last event is {:?}", all.last());

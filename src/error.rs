@@ -68,6 +68,14 @@ pub enum Error {
     /// The server is stopping.
     #[error("the server is stopping and takes no new operations")]
     Draining,
+    /// A command that has to succeed first did not.
+    #[error("hook {command} {problem}; nothing was changed")]
+    Hook {
+        /// Its program.
+        command: String,
+        /// Why.
+        problem: String,
+    },
     /// The server is stopping, and has stopped this.
     #[error("the server is stopping; the operation was rolled back")]
     Stopped,

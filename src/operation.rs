@@ -266,6 +266,13 @@ pub enum Progress {
     /// What belonged to the rows outside the database was removed, as far as
     /// that was possible at once.
     EffectsFinished(EffectCounts),
+    /// A command of the policy has ended.
+    HookFinished {
+        /// Its program.
+        command: String,
+        /// How long it took.
+        took: Duration,
+    },
 }
 
 /// A number with its noun: `1 row`, `2 rows`.

@@ -119,6 +119,9 @@ impl Teller {
             Some(Event::Committed(_)) => page.line(Tone::Good, "committed"),
             // The result says the same.
             Some(Event::EffectsFinished(_)) => {}
+            Some(Event::HookFinished(hook)) => {
+                page.line(Tone::Faint, &format!("hook {} ended", hook.command));
+            }
             Some(Event::Finished(finished)) => self.result = finished.result,
             // Of a server that is newer than this client.
             None => {}

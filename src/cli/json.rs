@@ -191,6 +191,13 @@ pub(super) fn event(message: &FullResetResponse) -> Value {
             },
         }),
         Some(Event::Committed(_)) => json!({ "number": number, "committed": {} }),
+        Some(Event::HookFinished(hook)) => json!({
+            "number": number,
+            "hook_finished": {
+                "command": hook.command,
+                "duration_seconds": seconds(hook.duration),
+            },
+        }),
         Some(Event::EffectsFinished(effects)) => json!({
             "number": number,
             "effects_finished": { "effects": effects.effects.as_ref().map(counts) },

@@ -7,6 +7,7 @@
 mod accounts;
 mod conduct;
 mod done;
+mod hooks;
 mod live;
 mod operations;
 mod outbox;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, ResetDone, now, token};
+use super::{Context, ResetDone, hooks, now, token};
 use crate::{
     dialect::Eligible,
     effect::Effect,
@@ -39,7 +39,13 @@ pub(super) fn is_bulk(action: &Action) -> bool {
     }
 }
 
-/// The same by an action's name, as far as that tells.
+/// True for what the policy's commands are for: a sweep follows an operation
+/// that had its own.
+fn has_hooks(action: &Action) -> bool {
+    is_bulk(action) && !matches!(action, Action::SweepOrphans(_))
+}
+
+/// The same as [`is_bulk`] by an action's name, as far as that tells.
 pub(super) fn is_bulk_name(action: &str) -> bool {
     matches!(
         action,
@@ -53,6 +59,12 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     guard::precheck(target.setting(), now())?;
     let order = order(context)?;
 
+    let has_hooks = order.mode == Mode::Execute && has_hooks(context.grant.action());
+    if has_hooks && !target.policy().hooks.before.is_empty() {
+        // Nothing runs for what would be refused.
+        clear(context, &order, target.evidence().await?)?;
+        hooks::before(context).await?;
+    }
     let (cleared, executed) = execute(context, &order).await?;
     let token = match (order.mode, executed.digest()) {
         (Mode::DryRun, Some(digest)) => {
@@ -69,6 +81,9 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
         Err(error) => changes.warnings.push(format!(
             "what is outside the database was not counted: {error}"
         )),
+    }
+    if has_hooks {
+        changes.warnings.extend(hooks::after(context).await);
     }
     let action = context.grant.action();
     Ok(ResetDone {

@@ -43,6 +43,31 @@ pub struct Policy {
     /// How the whole database is reset.
     #[serde(default)]
     pub full_reset: FullReset,
+    /// Commands around whatever takes more than one user or session.
+    #[serde(default)]
+    pub hooks: Hooks,
+}
+
+/// Commands around an operation, each a list of a program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hooks {
+    /// Those that have to succeed before anything is changed.
+    pub before: Vec<Vec<String>>,
+    /// Those after the commit; what does not succeed is a warning.
+    pub after: Vec<Vec<String>>,
+    /// How many seconds each may take.
+    pub seconds: u64,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            before: Vec::new(),
+            after: Vec::new(),
+            seconds: 600,
+        }
+    }
 }
 
 /// Where the users are, and who of them is who.
@@ -375,7 +400,7 @@ mod tests {
 
     #[test]
     fn keys_that_are_not_served_are_refused_by_name() {
-        for key in ["redis = []", "[hooks]\nbefore = []", "[undo]\nkeep = 3"] {
+        for key in ["redis = []", "[undo]\nkeep = 3"] {
             let error = Policy::parse(&format!("{key}\n{SMALL}")).unwrap_err();
             assert!(error.to_string().contains("unknown field"), "{error}");
         }

@@ -306,6 +306,10 @@ pub(super) fn event(progress: Progress, operation: &str) -> Event {
             duration: span(took),
         }),
         Progress::Committed => Event::Committed(proto::Committed {}),
+        Progress::HookFinished { command, took } => Event::HookFinished(proto::HookFinished {
+            command,
+            duration: span(took),
+        }),
         Progress::EffectsFinished(counts) => Event::EffectsFinished(proto::EffectsFinished {
             effects: Some(effects(counts)),
         }),
@@ -363,6 +367,7 @@ pub(super) fn watched(
         Event::StepStarted(event) => Some(Watched::StepStarted(event)),
         Event::StepFinished(event) => Some(Watched::StepFinished(event)),
         Event::Committed(event) => Some(Watched::Committed(event)),
+        Event::HookFinished(event) => Some(Watched::HookFinished(event)),
         Event::EffectsFinished(event) => Some(Watched::EffectsFinished(event)),
         Event::Finished(_) => None,
     };

@@ -171,6 +171,11 @@ fn told(error: &Error) -> Told {
         }
         Error::Target(error) => at_target(error),
         Error::Journal(_) => Told::new(Code::FailedPrecondition, ErrorReason::AuditUnavailable),
+        Error::Hook { command, problem } => {
+            Told::new(Code::FailedPrecondition, ErrorReason::HookFailed)
+                .with("command", command)
+                .with("problem", problem)
+        }
         Error::RequestReused(id) => {
             let mut told = Told::new(Code::InvalidArgument, ErrorReason::RequestIdReused);
             let problem = "was used with another request";

@@ -14,6 +14,7 @@ mod audit;
 mod caller;
 mod dump;
 mod harness;
+mod hooks;
 mod journal;
 
 mod bulk;

@@ -145,7 +145,7 @@ fn schedules() -> Vec<Case> {
     say(&format!("  schedules from seed {}", seeds.start));
     let case = |seed| {
         // SQLite has no database to be made, so it takes most of them.
-        let kind = match seed % 4 {
+        let kind = match seed % 10 {
             0 => Kind::Postgres,
             _ => Kind::Sqlite,
         };

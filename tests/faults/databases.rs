@@ -26,7 +26,8 @@ pub async fn cut_at_the_commit_the_proof_decides(_: Kind) {
         let server = world.start().await;
         // The connections are made before they are cut.
         server.reset(&world.user(1)).await.unwrap();
-        world.settled().await;
+        // The sweep after it commits as well, and the cut is not for that.
+        world.swept(1).await;
         proxy.set(fault);
         injected();
         operated();
@@ -175,7 +176,7 @@ pub async fn a_schema_that_changes_underneath(kind: Kind) {
     let server = world.start().await;
     server.reset(&world.user(1)).await.unwrap();
     // The sweep after it would come to the same place.
-    world.settled().await;
+    world.swept(1).await;
     server.order("working", "stop");
     let mut client = server.resets().await;
     let dry = ResetUserRequest {

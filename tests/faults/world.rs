@@ -436,6 +436,15 @@ impl World {
         self.whole().await;
     }
 
+    /// Waits until as many sweeps have ended, and everything else. A sweep is
+    /// written down only after the reply, so that nothing may be open yet.
+    pub async fn swept(&self, sweeps: i64) {
+        let ended = "SELECT count(*) FROM operation \
+                     WHERE action = 'SweepOrphans' AND state = 'complete'";
+        until("the sweep", async || self.recorded(ended).await >= sweeps).await;
+        self.settled().await;
+    }
+
     /// Nothing was applied twice, the journal is whole, and nobody else's data
     /// was touched.
     pub async fn whole(&self) {

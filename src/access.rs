@@ -99,8 +99,16 @@ pub enum Denied {
     },
 }
 
-/// Grants an action on a target. `admin_types` are the user types that make a
-/// created user an admin.
+/// What a target's policy says about who may do what there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demands<'a> {
+    /// The user types that make a created user an admin.
+    pub admin_types: &'a [String],
+    /// True when the recipe that is asked for needs a superuser.
+    pub recipe_of_superusers: bool,
+}
+
+/// Grants an action on a target.
 ///
 /// # Errors
 ///
@@ -109,7 +117,7 @@ pub fn authorize(
     principal: &Principal,
     target: &str,
     action: Action,
-    admin_types: &[String],
+    demands: Demands<'_>,
 ) -> Result<Grant, Denied> {
     let subject = || principal.subject.clone();
     let targets = principal.targets.as_ref();
@@ -119,7 +127,7 @@ pub fn authorize(
             target: target.to_owned(),
         });
     }
-    allow(principal, &action, admin_types)?;
+    allow(principal, &action, demands)?;
     Ok(Grant {
         principal: principal.clone(),
         target: target.to_owned(),
@@ -133,7 +141,7 @@ pub fn authorize(
 /// # Errors
 ///
 /// When the token is not for this RPC, or the role is too low.
-pub fn allow(principal: &Principal, action: &Action, admin_types: &[String]) -> Result<(), Denied> {
+pub fn allow(principal: &Principal, action: &Action, demands: Demands<'_>) -> Result<(), Denied> {
     let subject = || principal.subject.clone();
     let allowed = principal.allow.as_ref();
     if allowed.is_some_and(|names| !names.contains(action.name())) {
@@ -142,7 +150,7 @@ pub fn allow(principal: &Principal, action: &Action, admin_types: &[String]) -> 
             action: action.name(),
         });
     }
-    let (needed, why) = least_role(action, admin_types);
+    let (needed, why) = least_role(action, demands);
     if principal.role < needed {
         return Err(Denied::Role {
             subject: subject(),
@@ -156,7 +164,7 @@ pub fn allow(principal: &Principal, action: &Action, admin_types: &[String]) -> 
 }
 
 /// The least role for an action, and what raises it.
-fn least_role(action: &Action, admin_types: &[String]) -> (Role, &'static str) {
+fn least_role(action: &Action, demands: Demands<'_>) -> (Role, &'static str) {
     match action {
         Action::GetStatus
         | Action::Statistics(_)
@@ -176,10 +184,16 @@ fn least_role(action: &Action, admin_types: &[String]) -> (Role, &'static str) {
             None => (Role::Admin, " without a session"),
         },
         Action::FullReset(_) => (Role::Superuser, ""),
+        Action::RunRecipe(_) if demands.recipe_of_superusers => {
+            (Role::Superuser, " for this recipe")
+        }
+        Action::RunRecipe(_) | Action::SetPassword(_) | Action::ClearCache(_) => (Role::Admin, ""),
         // It follows a reset whose caller was let.
         Action::SweepOrphans(_) => (Role::Tester, ""),
         Action::CreateTestUser(action) => match &action.user_type {
-            Some(kind) if admin_types.contains(kind) => (Role::Admin, " for an admin's type"),
+            Some(kind) if demands.admin_types.contains(kind) => {
+                (Role::Admin, " for an admin's type")
+            }
             _ => (Role::Tester, ""),
         },
     }

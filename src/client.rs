@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::uri::Authority;
 use tokio::time::{Instant, timeout_at};
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Response, Status, Streaming, TimeoutExpired};
+use tonic::{Code, Request, Response, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use crate::proto::full_reset_response::Event;
@@ -21,10 +23,11 @@ use crate::proto::operation_service_client::OperationServiceClient;
 use crate::proto::reset_service_client::ResetServiceClient;
 use crate::proto::{
     CancelOperationRequest, CancelOperationResponse, CleanupRequest, CleanupResponse,
-    CreateTestUserRequest, CreateTestUserResponse, FullResetRequest, FullResetResponse,
-    GetStatusRequest, GetStatusResponse, ListOperationsRequest, ListOperationsResponse,
-    ResetTestUsersRequest, ResetTestUsersResponse, ResetUserRequest, ResetUserResponse,
-    StatisticsRequest, StatisticsResponse,
+    ClearCacheRequest, ClearCacheResponse, CreateTestUserRequest, CreateTestUserResponse,
+    FullResetRequest, FullResetResponse, GetStatusRequest, GetStatusResponse,
+    ListOperationsRequest, ListOperationsResponse, ResetTestUsersRequest, ResetTestUsersResponse,
+    ResetUserRequest, ResetUserResponse, RunRecipeRequest, RunRecipeResponse, SetPasswordRequest,
+    SetPasswordResponse, StatisticsRequest, StatisticsResponse, run_recipe_response,
 };
 
 /// The port of an address that has neither a scheme nor a port.
@@ -53,10 +56,11 @@ pub struct Client {
     timeout: Option<Duration>,
 }
 
-/// The events of a running full reset. The operation does not depend on anybody
-/// reading them: dropping this does not stop it.
+/// The events of a running full reset or recipe, which are the same. The
+/// operation does not depend on anybody reading them: dropping this does not
+/// stop it.
 pub struct Events {
-    stream: Streaming<FullResetResponse>,
+    stream: Pin<Box<dyn Stream<Item = Result<FullResetResponse, Status>> + Send>>,
     client: Client,
     started: Instant,
     finished: bool,
@@ -268,12 +272,62 @@ impl Client {
     pub async fn full_reset(&self, request: FullResetRequest) -> Result<Events, Error> {
         let (request, started) = self.request(request);
         let answer = self.resets.clone().full_reset(request).await;
-        Ok(Events {
-            stream: self.read(answer, started)?,
+        let stream = self.read(answer, started)?;
+        Ok(self.events(Box::pin(stream), started))
+    }
+
+    /// Begins a recipe and gives its events.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::full_reset`].
+    pub async fn run_recipe(&self, request: RunRecipeRequest) -> Result<Events, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.resets.clone().run_recipe(request).await;
+        let stream = self.read(answer, started)?;
+        let stream = stream.map(|message| message.map(of_recipe));
+        Ok(self.events(Box::pin(stream), started))
+    }
+
+    fn events(
+        &self,
+        stream: Pin<Box<dyn Stream<Item = Result<FullResetResponse, Status>> + Send>>,
+        started: Instant,
+    ) -> Events {
+        Events {
+            stream,
             client: self.clone(),
             started,
             finished: false,
-        })
+        }
+    }
+
+    /// Sets a user's password.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`].
+    pub async fn set_password(
+        &self,
+        request: SetPasswordRequest,
+    ) -> Result<SetPasswordResponse, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.resets.clone().set_password(request).await;
+        self.read(answer, started)
+    }
+
+    /// Clears the cache.
+    ///
+    /// # Errors
+    ///
+    /// See [`Client::get_status`].
+    pub async fn clear_cache(
+        &self,
+        request: ClearCacheRequest,
+    ) -> Result<ClearCacheResponse, Error> {
+        let (request, started) = self.request(request);
+        let answer = self.resets.clone().clear_cache(request).await;
+        self.read(answer, started)
     }
 
     /// Creates a test user.
@@ -325,6 +379,24 @@ impl Client {
     }
 }
 
+/// An event of a recipe as one of a full reset.
+fn of_recipe(message: RunRecipeResponse) -> FullResetResponse {
+    use run_recipe_response::Event as Told;
+    let event = message.event.map(|event| match event {
+        Told::Started(event) => Event::Started(event),
+        Told::StepStarted(event) => Event::StepStarted(event),
+        Told::StepFinished(event) => Event::StepFinished(event),
+        Told::Committed(event) => Event::Committed(event),
+        Told::HookFinished(event) => Event::HookFinished(event),
+        Told::EffectsFinished(event) => Event::EffectsFinished(event),
+        Told::Finished(event) => Event::Finished(event),
+    });
+    FullResetResponse {
+        number: message.number,
+        event,
+    }
+}
+
 impl Events {
     /// The next event, when there is one; nothing after the last.
     ///
@@ -335,9 +407,10 @@ impl Events {
     pub async fn next(&mut self) -> Result<Option<FullResetResponse>, Error> {
         // The transport's own timeout ends with the headers of an answer.
         let next = match self.client.timeout {
-            None => self.stream.message().await,
-            Some(timeout) => timeout_at(self.started + timeout, self.stream.message())
+            None => self.stream.next().await.transpose(),
+            Some(timeout) => timeout_at(self.started + timeout, self.stream.next())
                 .await
+                .map(Option::transpose)
                 .map_err(|_| Error::Timeout {
                     address: self.client.address.clone(),
                     timeout,

@@ -15,8 +15,8 @@ use crate::{
     access::Role,
     admin::token,
     config::{
-        Config, JournalConfig, KEEP_DAYS, MAX_ROWS, MAX_ROWS_BULK, Reflection, TargetConfig,
-        Variables, program_beside, user_name, working_folder,
+        Config, JournalConfig, KEEP_DAYS, MAX_ROWS, MAX_ROWS_BULK, Reflection, SeedConfig,
+        TargetConfig, Variables, program_beside, user_name, working_folder,
     },
     engine::now,
     guard::{Limits, NameRules},
@@ -135,6 +135,7 @@ impl Demo {
             reflection: Reflection::Open,
             drain: Duration::from_secs(10),
             targets: vec![TargetConfig {
+                seeds: SeedConfig::default(),
                 name: "demo".to_owned(),
                 environment: Some(ENVIRONMENT.to_owned()),
                 extra_environments: Vec::new(),

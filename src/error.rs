@@ -27,6 +27,17 @@ pub enum Error {
         /// What there is.
         known: String,
     },
+    /// The policy has no recipe of this name.
+    #[error("there is no recipe {name}; the policy of this target has {known}")]
+    RecipeNotFound {
+        /// What was asked.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The cache cannot be cleared.
+    #[error("the cache was not cleared, or not all of it: {0}")]
+    Cache(String),
     /// A guard refuses.
     #[error("{0}")]
     Refused(guard::Refused),

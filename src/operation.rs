@@ -20,8 +20,14 @@ pub enum Action {
     FullReset(FullReset),
     /// Sweep what a cascade has left behind without an owner.
     SweepOrphans(SweepOrphans),
+    /// Run a recipe of the policy.
+    RunRecipe(RunRecipe),
     /// Create a test user.
     CreateTestUser(CreateTestUser),
+    /// Set a user's password.
+    SetPassword(SetPassword),
+    /// Clear the cache.
+    ClearCache(ClearCache),
     /// Look at a target's state.
     GetStatus,
     /// Count a target's users and rows.
@@ -83,7 +89,44 @@ pub struct FullReset {
     pub confirmation: String,
     /// Whether admins stay.
     pub preserve_admins: bool,
+    /// Whether the policy's seed is put in place afterwards.
+    #[serde(default)]
+    pub reseed: bool,
     /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// Run a recipe of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecipe {
+    /// The recipe.
+    pub recipe: String,
+    /// The phrase that the caller typed.
+    pub confirmation: String,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// Set a user's password, and end their sessions.
+///
+/// It holds the password, so it prints and records itself without it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetPassword {
+    /// Whose.
+    pub user: UserSelector,
+    /// The password in clear.
+    #[serde(skip)]
+    pub password: String,
+    /// Also when they are no test user.
+    pub force: bool,
+    /// Whether the change is kept.
+    pub mode: Mode,
+}
+
+/// Clear the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClearCache {
+    /// Whether the keys are removed.
     pub mode: Mode,
 }
 
@@ -106,6 +149,10 @@ pub enum Extent {
     Everything,
     /// What has no owner any more.
     Orphans,
+    /// What a recipe takes.
+    Recipe,
+    /// The sessions of a user whose password was set.
+    Sessions,
 }
 
 /// How a user is named.
@@ -221,6 +268,12 @@ pub struct Changes {
     /// Why effects that are still to be applied could not be.
     #[serde(default)]
     pub effect_errors: Vec<String>,
+    /// The rows of tables at the end, where their number is told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remaining: BTreeMap<String, u64>,
+    /// How the hash of a password that was set begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash_prefix: Option<String>,
 }
 
 /// How much was removed outside the database, or in a dry run would be.
@@ -294,7 +347,10 @@ impl Action {
             Self::Cleanup(_) => "Cleanup",
             Self::FullReset(_) => "FullReset",
             Self::SweepOrphans(_) => "SweepOrphans",
+            Self::RunRecipe(_) => "RunRecipe",
             Self::CreateTestUser(_) => "CreateTestUser",
+            Self::SetPassword(_) => "SetPassword",
+            Self::ClearCache(_) => "ClearCache",
             Self::GetStatus => "GetStatus",
             Self::Statistics(_) => "Statistics",
             Self::GetOperation => "GetOperation",
@@ -314,7 +370,10 @@ impl Action {
             Self::Cleanup(action) => Some(action.mode),
             Self::FullReset(action) => Some(action.mode),
             Self::SweepOrphans(action) => Some(action.mode),
+            Self::RunRecipe(action) => Some(action.mode),
             Self::CreateTestUser(action) => Some(action.mode),
+            Self::SetPassword(action) => Some(action.mode),
+            Self::ClearCache(action) => Some(action.mode),
             Self::GetStatus
             | Self::Statistics(_)
             | Self::GetOperation
@@ -376,6 +435,16 @@ impl fmt::Debug for CreateTestUser {
             .field("user_type", &self.user_type)
             .field("attributes", &self.attributes)
             .field("test_session_id", &self.test_session_id)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SetPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetPassword")
+            .field("user", &self.user)
+            .field("force", &self.force)
             .field("mode", &self.mode)
             .finish_non_exhaustive()
     }

@@ -16,8 +16,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     address::{Address, Engine as Product},
     config::{Config, JournalConfig, Reflection, TargetConfig, user_name},
+    dialect::SeedError,
     effects::{Effects, RedisSettings},
-    engine::{Engine, Served},
+    engine::{Engine, Seeds, Served},
     guard::{
         self, DomainError, Setting, TestDomains,
         environment::{Denied, check_names},
@@ -70,6 +71,14 @@ pub enum Error {
         target: String,
         /// The root.
         root: String,
+    },
+    /// A seed file of the policy is none.
+    #[error("the seed of target {target}: {source}")]
+    Seed {
+        /// The target.
+        target: String,
+        /// What is wrong with it.
+        source: SeedError,
     },
     /// The Redis looks like production.
     #[error("the Redis of target {target} is refused: {denied}; {}", denied.fix)]
@@ -293,13 +302,25 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
         names: config.names.clone(),
     };
     let credentials = credentials(&config.name, &config.address)?;
+    let target = Target::new(setting, config.policy.clone(), credentials);
+    let seeds = seeds(&target, config).map_err(|source| Error::Seed {
+        target: config.name.clone(),
+        source,
+    })?;
     Ok(Served {
-        target: Target::new(setting, config.policy.clone(), credentials),
+        target,
+        seeds,
         effects: Effects::new(config.redis.clone(), config.roots.clone()),
         domains,
         limits: config.limits,
         bulk_limits: config.bulk_limits,
     })
+}
+
+fn seeds(target: &Target, config: &TargetConfig) -> Result<Seeds, SeedError> {
+    let files = config.seeds.files.iter();
+    let files: Result<_, _> = files.map(|(name, text)| target.seed(name, text)).collect();
+    Seeds::new(files?, config.seeds.values.clone())
 }
 
 fn credentials(target: &str, address: &Address) -> Result<Credentials, Error> {

@@ -113,8 +113,14 @@ pub(super) enum Command {
     Cleanup(Cleanup),
     /// Empty the whole database, but for what its policy keeps.
     FullReset(FullReset),
+    /// Run a recipe of the policy; without a name, list them.
+    Recipe(Recipe),
     /// Create a test user.
     CreateUser(CreateUser),
+    /// Set a user's password and end their sessions. Needs role admin.
+    SetPassword(SetPassword),
+    /// Remove the Redis keys that the policy calls a cache. Needs role admin.
+    ClearCache(ClearCache),
     /// List the operations of the journal, newest first.
     Operations(Operations),
     /// Stop an operation before its commit.
@@ -282,12 +288,84 @@ pub(super) struct FullReset {
     #[arg(long)]
     pub(super) no_preserve_admins: bool,
 
+    /// Run the policy's seed files afterwards, in the same transaction.
+    #[arg(long)]
+    pub(super) reseed: bool,
+
     /// Do everything but keep the result: exact counts. Needs no confirmation.
     #[arg(long)]
     pub(super) dry_run: bool,
 
     #[command(flatten)]
     pub(super) terms: Terms,
+}
+
+/// The arguments of `recipe`.
+#[derive(Args)]
+pub(super) struct Recipe {
+    /// The recipe's name.
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) name: Option<String>,
+
+    /// The phrase by which the recipe has it confirmed; the target's name where
+    /// it has none. Asked for at a terminal when not given.
+    #[arg(long = "confirm", value_name = "PHRASE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) confirmation: Option<String>,
+
+    /// Do everything but keep the result: exact counts. Needs no confirmation.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) terms: Terms,
+}
+
+/// The arguments of `set-password`.
+#[derive(Args)]
+pub(super) struct SetPassword {
+    #[command(flatten)]
+    pub(super) who: Who,
+
+    /// The password. Other users of this machine can see arguments: prefer
+    /// --password-stdin.
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        conflicts_with = "password_stdin",
+        required_unless_present = "password_stdin",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub(super) password: Option<String>,
+
+    /// Read the password from the first line of standard input.
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+
+    /// Also for a user that is no test user.
+    #[arg(long)]
+    pub(super) force: bool,
+
+    /// Do everything but keep the result.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// A UUID for this request: under one id it is executed once, and answered
+    /// the same again.
+    #[arg(long, value_name = "UUID")]
+    pub(super) request_id: Option<String>,
+}
+
+/// The arguments of `clear-cache`.
+#[derive(Args)]
+pub(super) struct ClearCache {
+    /// Count the keys and remove none.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// A UUID for this request: under one id it is executed once, and answered
+    /// the same again.
+    #[arg(long, value_name = "UUID")]
+    pub(super) request_id: Option<String>,
 }
 
 /// The user, by one of two names.
@@ -377,7 +455,10 @@ impl Command {
             Self::User(_) | Self::TestUsers(_) => "Reset",
             Self::Cleanup(_) => "Cleanup",
             Self::FullReset(_) => "Full reset",
+            Self::Recipe(_) => "Recipe",
             Self::CreateUser(_) => "User creation",
+            Self::SetPassword(_) => "Password change",
+            Self::ClearCache(_) => "Clearing the cache",
             Self::Operations(_) => "Listing",
             Self::Cancel(_) => "Cancellation",
         }

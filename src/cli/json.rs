@@ -11,8 +11,9 @@ use super::{names, units};
 use crate::client;
 use crate::proto::full_reset_response::Event;
 use crate::proto::{
-    CleanupResponse, CreateTestUserResponse, EffectCounts, Elsewhere, FileRoot, FullResetResponse,
-    GetStatusResponse, GuardLayer, Marker, PlanEdge, ResetResult, StatisticsResponse, TestUser,
+    CleanupResponse, ClearCacheResponse, CreateTestUserResponse, EffectCounts, Elsewhere, FileRoot,
+    FullResetResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, Recipe, ResetResult,
+    SetPasswordResponse, StatisticsResponse, TestUser,
 };
 
 /// The state of a target.
@@ -153,6 +154,7 @@ pub(super) fn reset(result: &ResetResult) -> Value {
         "effects": result.effects.as_ref().map(counts),
         "errors": result.errors,
         "plan_token": result.plan_token,
+        "next_steps": result.next_steps,
     })
 }
 
@@ -244,6 +246,47 @@ fn user(user: &TestUser) -> Value {
     })
 }
 
+/// A password that was set.
+pub(super) fn password(answer: &SetPasswordResponse) -> Value {
+    let user = answer.user.clone().unwrap_or_default();
+    json!({
+        "message": answer.message,
+        "user": { "id": user.id, "email": user.email },
+        "hash_prefix": answer.hash_prefix,
+        "result": answer.result.as_ref().map(reset),
+    })
+}
+
+/// A cleared cache.
+pub(super) fn cache(answer: &ClearCacheResponse) -> Value {
+    let keys = answer.keys.iter();
+    let keys = keys.map(|keys| json!({ "name": keys.name, "count": keys.count }));
+    json!({
+        "message": answer.message,
+        "keys": keys.collect::<Vec<_>>(),
+        "total_keys": answer.total_keys,
+        "operation_id": answer.operation_id,
+        "actor": answer.actor,
+        "environment": answer.environment,
+        "finish_time": time(answer.finish_time),
+        "duration_seconds": seconds(answer.duration),
+        "validate_only": answer.validate_only,
+    })
+}
+
+/// The recipes of a policy.
+pub(super) fn recipes(recipes: &[Recipe]) -> Value {
+    let told = recipes.iter().map(|recipe| {
+        json!({
+            "name": recipe.name,
+            "title": recipe.title,
+            "confirmation": recipe.confirmation,
+            "minimum_role": recipe.minimum_role,
+        })
+    });
+    told.collect()
+}
+
 /// An error of a call.
 pub(super) fn error(error: &client::Error) -> Value {
     json!({
@@ -292,6 +335,7 @@ mod tests {
     #[test]
     fn a_result_mirrors_the_proto() {
         let result = ResetResult {
+            next_steps: Vec::new(),
             success: true,
             message: "reset of one user".to_owned(),
             operation_id: "019abc".to_owned(),
@@ -343,7 +387,7 @@ mod tests {
             }),
             errors: Vec::new(),
         };
-        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token"}"#;
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[]}"#;
         assert_eq!(reset(&result).to_string(), expected);
     }
 

@@ -5,12 +5,12 @@
 mod arguments;
 mod exit;
 mod failure;
-mod full_reset;
 mod json;
 mod names;
 mod operations;
 mod page;
 mod print;
+mod streams;
 mod units;
 
 use std::collections::HashMap;
@@ -25,11 +25,15 @@ use tokio::runtime;
 use crate::client::{Client, Options};
 use crate::proto::reset_user_request::User as Selector;
 use crate::proto::{
-    CleanupRequest, CreateTestUserRequest, GetStatusRequest, ResetLevel, ResetTestUsersRequest,
-    ResetUserRequest, StatisticsRequest, StatisticsResponse,
+    CleanupRequest, ClearCacheRequest, CreateTestUserRequest, GetStatusRequest, ResetLevel,
+    ResetTestUsersRequest, ResetUserRequest, SetPasswordRequest, StatisticsRequest,
+    StatisticsResponse,
 };
 
-use arguments::{Cleanup, Command, CommandLine, CreateUser, Output, Stats, TestUsers, User};
+use arguments::{
+    Cleanup, ClearCache, Command, CommandLine, CreateUser, Output, SetPassword, Stats, TestUsers,
+    User,
+};
 use exit::Exit;
 use failure::Failure;
 use page::Paint;
@@ -107,13 +111,16 @@ fn put(text: &str) -> Result<(), Failure> {
 async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
     // What is wrong with the input is said before the server is bothered.
     let secret = match &line.command {
-        Command::CreateUser(user) => password(user)?,
-        Command::FullReset(reset) => full_reset::confirmation(reset, line.address())?,
+        Command::CreateUser(user) => password(user.password_stdin, user.password.as_ref())?,
+        Command::SetPassword(user) => password(user.password_stdin, user.password.as_ref())?,
+        Command::FullReset(reset) => streams::confirmation(reset, line.address())?,
+        Command::Recipe(recipe) => streams::of_recipe(recipe, line.address())?,
         Command::Status
         | Command::Stats(_)
         | Command::User(_)
         | Command::TestUsers(_)
         | Command::Cleanup(_)
+        | Command::ClearCache(_)
         | Command::Operations(_)
         | Command::Cancel(_) => String::new(),
     };
@@ -130,7 +137,10 @@ async fn call(line: &CommandLine, form: Form) -> Result<String, Failure> {
         Command::User(user) => reset(&client, target, user, form).await,
         Command::TestUsers(users) => test_users(&client, target, users, form).await,
         Command::Cleanup(what) => cleanup(&client, target, what, form).await,
-        Command::FullReset(reset) => full_reset::follow(&client, target, reset, secret, form).await,
+        Command::FullReset(reset) => streams::run(&client, target, reset, secret, form).await,
+        Command::Recipe(recipe) => streams::run_recipe(&client, target, recipe, secret, form).await,
+        Command::SetPassword(user) => set_password(&client, target, user, secret, form).await,
+        Command::ClearCache(what) => clear_cache(&client, target, what, form).await,
         Command::CreateUser(user) => create(&client, target, user, secret, form).await,
         Command::Operations(what) => operations::list(&client, target, what, form).await,
         Command::Cancel(what) => operations::cancel(&client, what, form).await,
@@ -283,6 +293,49 @@ async fn create(
     })
 }
 
+async fn set_password(
+    client: &Client,
+    target: String,
+    user: &SetPassword,
+    password: String,
+    form: Form,
+) -> Result<String, Failure> {
+    use crate::proto::set_password_request::User as Whose;
+    let by_key = user.who.id.clone().map(Whose::UserId);
+    let by_email = || user.who.email.clone().map(Whose::Email);
+    let request = SetPasswordRequest {
+        target,
+        request_id: user.request_id.clone().unwrap_or_default(),
+        validate_only: user.dry_run,
+        user: by_key.or_else(by_email),
+        password,
+        force: user.force,
+    };
+    let answer = client.set_password(request).await?;
+    Ok(match form {
+        Form::Table(paint) => print::password(&answer, paint),
+        Form::Json => pretty(&json::password(&answer)),
+    })
+}
+
+async fn clear_cache(
+    client: &Client,
+    target: String,
+    what: &ClearCache,
+    form: Form,
+) -> Result<String, Failure> {
+    let request = ClearCacheRequest {
+        target,
+        request_id: what.request_id.clone().unwrap_or_default(),
+        validate_only: what.dry_run,
+    };
+    let answer = client.clear_cache(request).await?;
+    Ok(match form {
+        Form::Table(paint) => print::cache(&answer, paint),
+        Form::Json => pretty(&json::cache(&answer)),
+    })
+}
+
 /// Refuses an attribute that is given twice: one of the two would be lost.
 fn attributes(command: &Command) -> Result<(), clap::Error> {
     let Command::CreateUser(user) = command else {
@@ -299,11 +352,10 @@ fn attributes(command: &Command) -> Result<(), clap::Error> {
 }
 
 /// The password to send; empty for the policy's.
-fn password(user: &CreateUser) -> Result<String, Failure> {
-    if user.password_stdin {
-        first_line(io::stdin().lock())
-    } else {
-        Ok(user.password.clone().unwrap_or_default())
+fn password(is_read: bool, given: Option<&String>) -> Result<String, Failure> {
+    match is_read {
+        true => first_line(io::stdin().lock()),
+        false => Ok(given.cloned().unwrap_or_default()),
     }
 }
 

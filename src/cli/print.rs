@@ -7,8 +7,8 @@ use comfy_table::Table;
 use super::page::{Page, Paint, Tone, cell, number, table};
 use super::{names, units};
 use crate::proto::{
-    CreateTestUserResponse, GetStatusResponse, Marker, PlanEdge, ResetLevel, ResetResult,
-    StatisticsResponse, TableStatistics,
+    ClearCacheResponse, CreateTestUserResponse, GetStatusResponse, Marker, PlanEdge, Recipe,
+    ResetLevel, ResetResult, SetPasswordResponse, StatisticsResponse, TableStatistics,
 };
 
 /// How many tables `stats` lists unless all are asked for.
@@ -302,12 +302,13 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
         .public_counts
         .iter()
         .map(|public| format!("{}: {}", public.name, units::count(public.count)));
-    page.field("Deleted", &public.collect::<Vec<_>>().join("\n"));
+    page.field("Counts", &public.collect::<Vec<_>>().join("\n"));
     let shared = result.shared.iter().map(|shared| {
         let rows = units::counted(shared.rows, "row", "rows");
         format!("{}: {rows} also referred to others", shared.table)
     });
     page.field("Shared", &shared.collect::<Vec<_>>().join("\n"));
+    page.field("Next steps", &result.next_steps.join("\n"));
     page.field("Plan token", &result.plan_token);
     if let Some(duration) = result.duration {
         page.field("Took", &units::duration(duration));
@@ -400,6 +401,83 @@ fn users(result: &ResetResult) -> String {
     lines.join("\n")
 }
 
+/// A password that was set.
+pub(super) fn password(answer: &SetPasswordResponse, paint: Paint) -> String {
+    let mut page = Page::new(paint);
+    let result = answer.result.clone().unwrap_or_default();
+    if result.validate_only {
+        page.line(Tone::Careful, DRY_RUN);
+        page.plain(&answer.message);
+    } else {
+        page.line(Tone::Good, &format!("✅ {}", answer.message));
+    }
+    if !result.tables.is_empty() {
+        page.gap();
+        page.table(&counts(&result, paint));
+    }
+    page.gap();
+    page.field("Hash", &format!("{}…", answer.hash_prefix));
+    page.field("Elsewhere", &effects(&result));
+    if let Some(duration) = result.duration {
+        page.field("Took", &units::duration(duration));
+    }
+    origin(
+        &mut page,
+        &result.operation_id,
+        &result.actor,
+        &result.environment,
+    );
+    page.finish()
+}
+
+/// A cleared cache.
+pub(super) fn cache(answer: &ClearCacheResponse, paint: Paint) -> String {
+    let mut page = Page::new(paint);
+    if answer.validate_only {
+        page.line(Tone::Careful, DRY_RUN);
+        page.plain(&answer.message);
+    } else {
+        page.line(Tone::Good, &format!("✅ {}", answer.message));
+    }
+    let mut rows = table(paint, &["Pattern", "Keys"]);
+    for keys in &answer.keys {
+        rows.add_row(vec![cell(&keys.name), number(&units::count(keys.count))]);
+    }
+    page.gap();
+    page.table(&rows);
+    page.gap();
+    if let Some(duration) = answer.duration {
+        page.field("Took", &units::duration(duration));
+    }
+    origin(
+        &mut page,
+        &answer.operation_id,
+        &answer.actor,
+        &answer.environment,
+    );
+    page.finish()
+}
+
+/// The recipes of a policy.
+pub(super) fn recipes(recipes: &[Recipe], paint: Paint) -> String {
+    let mut page = Page::new(paint);
+    if recipes.is_empty() {
+        page.plain("The policy of this target has no recipes.");
+        return page.finish();
+    }
+    let mut rows = table(paint, &["Recipe", "What it does", "Confirmation", "Role"]);
+    for recipe in recipes {
+        rows.add_row(vec![
+            cell(&recipe.name),
+            cell(&recipe.title),
+            cell(&recipe.confirmation),
+            cell(&recipe.minimum_role),
+        ]);
+    }
+    page.table(&rows);
+    page.finish()
+}
+
 /// A created user.
 pub(super) fn created(created: &CreateTestUserResponse, paint: Paint) -> String {
     let mut page = Page::new(paint);
@@ -484,7 +562,7 @@ mod tests {
         };
         let text = reset(&result, Paint::Plain);
         assert!(text.contains("Session        session_1\n"), "{text}");
-        let counts = "Deleted        users: 1,200\n               files: 0\n";
+        let counts = "Counts         users: 1,200\n               files: 0\n";
         assert!(text.contains(counts), "{text}");
     }
 

@@ -199,6 +199,7 @@ impl TargetFile {
                 )));
             }
         };
+        let (policy, seeds) = read_policy(&folder.join(&self.policy), variables)?;
         Ok(TargetConfig {
             name: name.clone(),
             environment: self.environment.clone(),
@@ -217,7 +218,8 @@ impl TargetFile {
             bulk_limits: Limits {
                 max_rows: self.limits.max_rows_bulk.unwrap_or(MAX_ROWS_BULK),
             },
-            policy: read_policy(&folder.join(&self.policy))?,
+            policy,
+            seeds,
             redis: self
                 .redis
                 .as_ref()

@@ -22,8 +22,9 @@ use crate::{
     access::Token,
     address::{self, Address},
     effects::{RedisSettings, RootSettings},
+    engine::SeedText,
     guard::{Limits, NameRules},
-    policy::{self, Policy},
+    policy::{self, Policy, SeedValue},
 };
 
 /// Where the server listens when nobody says.
@@ -104,6 +105,17 @@ pub struct TargetConfig {
     pub redis: Option<RedisSettings>,
     /// The directories with files of its users, by name.
     pub roots: BTreeMap<String, RootSettings>,
+    /// What is put in place after a reset.
+    pub seeds: SeedConfig,
+}
+
+/// The seed files that a policy names, and the values that they name.
+#[derive(Debug, Clone, Default)]
+pub struct SeedConfig {
+    /// The files' names, as the policy writes them, with their text.
+    pub files: BTreeMap<String, String>,
+    /// The values.
+    pub values: BTreeMap<String, SeedText>,
 }
 
 /// Why there is no configuration.
@@ -189,6 +201,7 @@ impl Config {
         let url = needed("DATABASE_URL")?;
         let redis = variables.get("REDIS_URL").filter(|url| !url.is_empty());
         let redis = redis.map(|url| parse_redis("default", &[url.to_owned()], false));
+        let (policy, seeds) = read_policy(policy, variables)?;
         let target = TargetConfig {
             name: "default".to_owned(),
             environment: Some(environment.to_owned()),
@@ -200,7 +213,8 @@ impl Config {
             bulk_limits: Limits {
                 max_rows: MAX_ROWS_BULK,
             },
-            policy: read_policy(policy)?,
+            policy,
+            seeds,
             redis: redis.transpose()?,
             roots: BTreeMap::new(),
         };
@@ -276,10 +290,43 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
-fn read_policy(path: &Path) -> Result<Policy, Error> {
-    Policy::parse(&read(path)?).map_err(|source| Error::Policy {
+/// Reads a policy with the seed files beside it.
+fn read_policy(path: &Path, variables: &Variables) -> Result<(Policy, SeedConfig), Error> {
+    let policy = Policy::parse(&read(path)?).map_err(|source| Error::Policy {
         path: path.to_owned(),
         source,
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut seeds = SeedConfig::default();
+    for name in policy.seed_files() {
+        seeds.files.insert(name.clone(), read(&folder.join(name))?);
+    }
+    for (name, value) in &policy.seed_values {
+        let text = seed_value(name, value, variables)?;
+        seeds.values.insert(name.clone(), text);
+    }
+    Ok((policy, seeds))
+}
+
+fn seed_value(name: &str, value: &SeedValue, variables: &Variables) -> Result<SeedText, Error> {
+    let variable = match value {
+        SeedValue::Text(text) => return Ok(SeedText::Plain(text.clone())),
+        SeedValue::Variable(variable) => variable,
+    };
+    let given = variables.get(&variable.env).filter(|text| !text.is_empty());
+    let given = given.ok_or_else(|| {
+        Error::Setting(format!(
+            "seed_values.{name} of the policy takes its value from {}, which is not set",
+            variable.env
+        ))
+    })?;
+    let text = given.to_owned();
+    Ok(match variable.bcrypt_cost {
+        Some(cost) => SeedText::Password {
+            password: text,
+            cost,
+        },
+        None => SeedText::Plain(text),
     })
 }
 

@@ -6,11 +6,13 @@
 mod catalogue;
 mod postgres;
 mod render;
+mod seed;
 mod sqlite;
 
 pub use catalogue::{Catalogue, Raw, Row};
 pub use postgres::Postgres;
 pub use render::{Chain, Eligible, Going, Renderer, Seed, Tally, reachable};
+pub use seed::{SeedError, SeedFile};
 pub use sqlite::Sqlite;
 
 use std::{fmt, time::Duration};
@@ -83,6 +85,9 @@ pub enum Class {
 pub trait Dialect: fmt::Debug + Send + Sync {
     /// An identifier, quoted.
     fn quote(&self, identifier: &str) -> String;
+
+    /// How the database's SQL is taken apart.
+    fn tokens(&self) -> &'static dyn sqlparser::dialect::Dialect;
 
     /// A table of the target, qualified so that nothing can shadow it.
     fn table(&self, name: &TableName) -> String;

@@ -59,6 +59,10 @@ impl Dialect for Postgres {
         format!("\"{}\"", identifier.replace('"', "\"\""))
     }
 
+    fn tokens(&self) -> &'static dyn sqlparser::dialect::Dialect {
+        &sqlparser::dialect::PostgreSqlDialect {}
+    }
+
     fn table(&self, name: &TableName) -> String {
         let schema = name.schema.as_deref().unwrap_or(DEFAULT_SCHEMA);
         format!("{}.{}", self.quote(schema), self.quote(&name.name))

@@ -49,6 +49,10 @@ impl Dialect for Sqlite {
         format!("\"{}\"", identifier.replace('"', "\"\""))
     }
 
+    fn tokens(&self) -> &'static dyn sqlparser::dialect::Dialect {
+        &sqlparser::dialect::SQLiteDialect {}
+    }
+
     fn table(&self, name: &TableName) -> String {
         format!("main.{}", self.quote(&name.name))
     }

@@ -140,10 +140,8 @@ async fn columns(
     }
     let mut secret = Vec::new();
     if let Some(password) = &create.password {
-        set(
-            &password.column,
-            hash(password, action.password.clone()).await?,
-        );
+        let hashed = hashed(context, password, action.password.clone()).await?;
+        set(&password.column, Value::Text(hashed));
         secret.extend(table.find(&password.column));
     } else if action.password.is_some() {
         return Err(field(
@@ -183,8 +181,12 @@ fn attributes<'a>(
         .collect()
 }
 
-/// Hashes a password as the application does, off the runtime's threads.
-async fn hash(rule: &Password, asked: Option<String>) -> Result<Value, Error> {
+/// A password's hash, by the policy.
+pub(super) async fn hashed(
+    context: &Context,
+    rule: &Password,
+    asked: Option<String>,
+) -> Result<String, Error> {
     let password = asked.or_else(|| rule.default.clone()).ok_or_else(|| {
         field(
             "password",
@@ -197,12 +199,19 @@ async fn hash(rule: &Password, asked: Option<String>) -> Result<Value, Error> {
             format!("a password has 1 to {PASSWORD_BYTES} bytes and no NUL"),
         ));
     }
-    let cost = rule.bcrypt_cost;
-    let hashed = tokio::task::spawn_blocking(move || bcrypt::hash(password, cost)).await;
-    match hashed {
-        Ok(Ok(hash)) => Ok(Value::Text(hash)),
-        Ok(Err(_)) | Err(_) => Err(Error::Invariant),
-    }
+    let environment = context.served.target.setting().environment.as_deref();
+    let cost = rule.bcrypt_cost.at(environment).ok_or(Error::Invariant)?;
+    hash(password, cost).await
+}
+
+/// Hashes a password as the applications do, off the runtime's threads, and
+/// sees that the hash verifies.
+pub(super) async fn hash(password: String, cost: u32) -> Result<String, Error> {
+    let hashed = tokio::task::spawn_blocking(move || {
+        let hash = bcrypt::hash(&password, cost).ok()?;
+        bcrypt::verify(&password, &hash).ok()?.then_some(hash)
+    });
+    hashed.await.ok().flatten().ok_or(Error::Invariant)
 }
 
 /// The marker that says to which test session the row belongs.

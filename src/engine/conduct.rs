@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Context, Done, Engine, Finished, Terms, Watcher, accounts, now, reset, token};
+use super::{Context, Done, Engine, Finished, Terms, Watcher, accounts, cache, now, reset, token};
 use crate::{
     access::{self, Grant},
     error::{Error, Failure},
@@ -229,6 +229,8 @@ async fn act(context: Context) -> Result<Done, Error> {
         | Action::ResetTestUsers(_)
         | Action::Cleanup(_)
         | Action::FullReset(_)
+        | Action::RunRecipe(_)
+        | Action::SetPassword(_)
         | Action::SweepOrphans(_) => {
             let done = reset::reset(&context).await?;
             Ok(Done::Reset(Box::new(done)))
@@ -236,6 +238,7 @@ async fn act(context: Context) -> Result<Done, Error> {
         Action::CreateTestUser(action) => {
             accounts::create(&context, action).await.map(Done::Created)
         }
+        Action::ClearCache(action) => cache::clear(&context, &action).await.map(Done::Cleared),
         Action::GetStatus
         | Action::Statistics(_)
         | Action::GetOperation
@@ -293,6 +296,7 @@ async fn follow(context: &Context, finished: &mut Finished<Done>) {
     }
     done.changes.effects = counts;
     done.changes.effect_errors = delivered.errors;
+    done.count_again(context.grant.action(), served.target.policy());
     context.tell(Progress::EffectsFinished(counts));
 }
 
@@ -391,7 +395,12 @@ fn sweep(context: &Context, finished: &Finished<Done>) {
         mode: Mode::Execute,
     });
     let principal = context.grant.principal();
-    let granted = access::authorize(principal, context.grant.target(), action, &[]);
+    let granted = access::authorize(
+        principal,
+        context.grant.target(),
+        action,
+        access::Demands::default(),
+    );
     let terms = Terms {
         parent: Some(context.operation),
         ..Terms::default()

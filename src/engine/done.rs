@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Created;
+use super::{Created, cache::Cleared};
 use crate::{
     error::Error,
     journal::Outcome,
-    operation::{Action, Changes, Extent, Mode, OperationId},
+    operation::{Action, Changes, Extent, Mode, OperationId, TableCounts},
     plan::Choice,
-    policy::Policy,
+    policy::{Counted, CountedEffect, Policy, PublicCount},
     target::NewUser,
 };
 
@@ -50,6 +50,12 @@ pub struct ResetDone {
     pub edges: Vec<(String, Choice)>,
     /// What lets the caller execute just what a dry run showed.
     pub plan_token: Option<String>,
+    /// What a recipe says that it has done.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What a person has to do now.
+    #[serde(default)]
+    pub next_steps: Vec<String>,
 }
 
 /// What came of an operation that changes data.
@@ -60,6 +66,8 @@ pub enum Done {
     Reset(Box<ResetDone>),
     /// Of a creation.
     Created(Created),
+    /// Of a cleared cache.
+    Cleared(Cleared),
 }
 
 impl Done {
@@ -85,7 +93,7 @@ impl Done {
     pub(super) fn changes_mut(&mut self) -> Option<&mut Changes> {
         match self {
             Self::Reset(done) => Some(&mut done.changes),
-            Self::Created(_) => None,
+            Self::Created(_) | Self::Cleared(_) => None,
         }
     }
 
@@ -104,6 +112,10 @@ impl Done {
                 user: &created.user.id,
                 validate_only: created.mode == Mode::DryRun,
             },
+            Self::Cleared(cleared) => Outcome::Cleared {
+                keys: cleared.patterns.iter().map(|(_, keys)| keys).sum(),
+                validate_only: cleared.mode == Mode::DryRun,
+            },
         }
     }
 }
@@ -121,33 +133,78 @@ impl ResetDone {
             Action::Cleanup(_) => Extent::TestData,
             Action::FullReset(_) => Extent::Everything,
             Action::SweepOrphans(_) => Extent::Orphans,
+            Action::RunRecipe(_) => Extent::Recipe,
+            Action::SetPassword(_) => Extent::Sessions,
             _ => return Err(Error::Invariant),
         };
         let session = match action {
             Action::Cleanup(action) => action.test_session_id.clone(),
             _ => None,
         };
-        Ok(Self {
+        let recipe = match action {
+            Action::RunRecipe(action) => policy.recipes.get(&action.recipe),
+            _ => None,
+        };
+        let mut done = Self {
             extent,
             mode: action.mode().unwrap_or(Mode::Execute),
-            public_counts: public_counts(policy, extent, &changes),
+            public_counts: Vec::new(),
             session,
             changes,
             edges: Vec::new(),
             plan_token: None,
-        })
+            title: recipe.map(|recipe| recipe.title.clone()),
+            next_steps: recipe.map_or_else(Vec::new, |recipe| recipe.next_steps.clone()),
+        };
+        done.count_again(action, policy);
+        Ok(done)
+    }
+
+    /// Counts by the names that callers know, zeros included; again when what
+    /// is outside the database has gone as well.
+    pub(super) fn count_again(&mut self, action: &Action, policy: &Policy) {
+        let mut counts: Vec<(String, u64)> = Vec::new();
+        for count in named_counts(action, policy) {
+            let value = self.counted(&count.what, &counts);
+            counts.push((count.name.clone(), value));
+        }
+        self.public_counts = counts;
+    }
+
+    fn counted(&self, what: &Counted, before: &[(String, u64)]) -> u64 {
+        let changes = &self.changes;
+        let of = |name: &String, count: fn(&TableCounts) -> u64| {
+            let table = changes.tables.iter().find(|counts| counts.table == *name);
+            table.map_or(0, count)
+        };
+        match what {
+            Counted::Deleted(table) => of(table, |counts| counts.deleted),
+            Counted::Restored(table) => of(table, |counts| counts.restored),
+            Counted::Detached(table) => of(table, |counts| counts.detached),
+            Counted::Rows(table) => changes.remaining.get(table).copied().unwrap_or(0),
+            Counted::Effects(CountedEffect::RedisKeys) => changes.effects.redis_keys,
+            Counted::Effects(CountedEffect::Files) => changes.effects.files,
+            Counted::Effects(CountedEffect::Directories) => changes.effects.directories,
+            Counted::Sum(names) => {
+                let summed = before.iter().filter(|(name, _)| names.contains(name));
+                summed.map(|(_, count)| count).sum()
+            }
+        }
     }
 }
 
-/// The counts by the names that callers know, zeros included.
-fn public_counts(policy: &Policy, extent: Extent, changes: &Changes) -> Vec<(String, u64)> {
-    let cleanup = policy.cleanup.as_ref();
-    let names = cleanup.filter(|_| extent == Extent::TestData);
-    let names = names.into_iter().flat_map(|cleanup| &cleanup.public_counts);
-    names
-        .map(|name| {
-            let counts = changes.tables.iter().find(|counts| counts.table == *name);
-            (name.clone(), counts.map_or(0, |counts| counts.deleted))
-        })
-        .collect()
+/// The counts that callers of an action know by name.
+pub(super) fn named_counts<'p>(action: &Action, policy: &'p Policy) -> &'p [PublicCount] {
+    match action {
+        Action::Cleanup(_) => policy
+            .cleanup
+            .as_ref()
+            .map_or(&[], |cleanup| &cleanup.public_counts),
+        Action::FullReset(_) => &policy.full_reset.public_counts,
+        Action::RunRecipe(action) => policy
+            .recipes
+            .get(&action.recipe)
+            .map_or(&[], |recipe| &recipe.public_counts),
+        _ => &[],
+    }
 }

@@ -5,6 +5,7 @@
 //! done, its connection dirty, or its end unrecorded.
 
 mod accounts;
+mod cache;
 mod conduct;
 mod done;
 mod hooks;
@@ -13,13 +14,16 @@ mod operations;
 mod outbox;
 mod recovery;
 mod reset;
+mod seeds;
 mod statistics;
 mod status;
 mod token;
 
 pub use accounts::Created;
+pub use cache::Cleared;
 pub use done::{Done, Finished, ResetDone};
 pub use operations::{Event, Events, Which};
+pub use seeds::{SeedText, Seeds};
 pub use statistics::{Advice, Report};
 pub use status::{Elsewhere, MarkerState, Status};
 
@@ -71,6 +75,8 @@ pub struct Served {
     pub effects: Effects,
     /// Who is a test user there.
     pub domains: TestDomains,
+    /// What is put in place after a reset.
+    pub seeds: Seeds,
     /// How much an operation on one user or session may change.
     pub limits: Limits,
     /// How much any other operation may change.

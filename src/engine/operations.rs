@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Engine, recovery::id};
 use crate::{
-    access::{self, Grant, Principal},
+    access::{self, Demands, Grant, Principal},
     error::Error,
     journal::{Filter, OperationRecord, State},
     operation::{Action, OperationId, Progress},
@@ -50,7 +50,7 @@ impl Engine {
         let unknown = || Error::OperationNotFound(operation.to_string());
         let record = self.journal.operation(operation).await?;
         let record = record.ok_or_else(unknown)?;
-        match access::authorize(principal, &record.target, what(&record), &[]) {
+        match access::authorize(principal, &record.target, what(&record), Demands::default()) {
             Ok(grant) => Ok((record, grant)),
             Err(access::Denied::Target { .. }) => Err(unknown()),
             Err(denied) => Err(denied.into()),
@@ -67,7 +67,7 @@ impl Engine {
         principal: &Principal,
         which: &Which,
     ) -> Result<OperationRecord, Error> {
-        access::allow(principal, &Action::GetOperation, &[])?;
+        access::allow(principal, &Action::GetOperation, Demands::default())?;
         let operation = match which {
             Which::Id(text) => id(text)?,
             Which::Request(request) => {
@@ -89,12 +89,17 @@ impl Engine {
         principal: &Principal,
         mut filter: Filter,
     ) -> Result<Vec<OperationRecord>, Error> {
-        access::allow(principal, &Action::ListOperations, &[])?;
+        access::allow(principal, &Action::ListOperations, Demands::default())?;
         let asked = filter.targets.take();
         let mut allowed = Vec::new();
         let known = self.targets.keys().cloned();
         for target in asked.clone().unwrap_or_else(|| known.collect()) {
-            match access::authorize(principal, &target, Action::ListOperations, &[]) {
+            match access::authorize(
+                principal,
+                &target,
+                Action::ListOperations,
+                Demands::default(),
+            ) {
                 Ok(_) => allowed.push(target),
                 Err(access::Denied::Target { .. }) if asked.is_none() => {}
                 Err(denied) => return Err(denied.into()),
@@ -115,7 +120,7 @@ impl Engine {
         operation: &str,
         after: u64,
     ) -> Result<Events, Error> {
-        access::allow(principal, &Action::WatchOperation, &[])?;
+        access::allow(principal, &Action::WatchOperation, Demands::default())?;
         let operation = id(operation)?;
         self.find(principal, operation, |_| Action::WatchOperation)
             .await?;
@@ -208,7 +213,11 @@ impl Engine {
         principal: &Principal,
         operation: &str,
     ) -> Result<OperationRecord, Error> {
-        access::allow(principal, &Action::CancelOperation { own: true }, &[])?;
+        access::allow(
+            principal,
+            &Action::CancelOperation { own: true },
+            Demands::default(),
+        )?;
         let operation = id(operation)?;
         let subject = &principal.subject;
         let found = self.find(principal, operation, |record| Action::CancelOperation {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, ResetDone, hooks, now, token};
+use super::{Context, ResetDone, accounts, done::named_counts, hooks, now, token};
 use crate::{
     dialect::Eligible,
     effect::Effect,
@@ -15,10 +15,11 @@ use crate::{
     guard::{self, Cleared, Limits, UserRule},
     operation::{
         Action, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers, ResetUser,
-        SweepOrphans,
+        RunRecipe, SetPassword, SweepOrphans,
     },
     plan::{self, Plan, Scope},
-    target::{self, Elsewhere, Evidence, Executed, Request, Start},
+    policy::Counted,
+    target::{self, Besides, Elsewhere, Evidence, Executed, NewPassword, Request, Start},
 };
 
 /// What an action wants reset, in the words of planner and executor.
@@ -27,13 +28,18 @@ struct Order {
     start: Start,
     mode: Mode,
     limits: Limits,
+    /// What is done besides the plan's steps.
+    besides: Besides,
 }
 
 /// True for actions that are on more than one user or one session: they hold
 /// the target alone, and tell how far they are.
 pub(super) fn is_bulk(action: &Action) -> bool {
     match action {
-        Action::ResetTestUsers(_) | Action::FullReset(_) | Action::SweepOrphans(_) => true,
+        Action::ResetTestUsers(_)
+        | Action::FullReset(_)
+        | Action::RunRecipe(_)
+        | Action::SweepOrphans(_) => true,
         Action::Cleanup(action) => action.test_session_id.is_none(),
         _ => false,
     }
@@ -49,7 +55,7 @@ fn has_hooks(action: &Action) -> bool {
 pub(super) fn is_bulk_name(action: &str) -> bool {
     matches!(
         action,
-        "ResetTestUsers" | "FullReset" | "SweepOrphans" | "Cleanup"
+        "ResetTestUsers" | "FullReset" | "RunRecipe" | "SweepOrphans" | "Cleanup"
     )
 }
 
@@ -57,7 +63,7 @@ pub(super) fn is_bulk_name(action: &str) -> bool {
 pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     let target = &context.served.target;
     guard::precheck(target.setting(), now())?;
-    let order = order(context)?;
+    let order = order(context).await?;
 
     let has_hooks = order.mode == Mode::Execute && has_hooks(context.grant.action());
     if has_hooks && !target.policy().hooks.before.is_empty() {
@@ -140,8 +146,9 @@ async fn run(
     cleared: &Cleared<Plan>,
 ) -> Result<Executed, target::Error> {
     let plan = cleared.subject();
+    let steps = plan.steps().iter().map(|step| plan.title(step));
     context.tell(Progress::Planned {
-        steps: plan.steps().iter().map(|step| plan.title(step)).collect(),
+        steps: steps.chain(order.besides.sowing.titles()).collect(),
     });
     let request = Request {
         operation: context.operation,
@@ -155,20 +162,24 @@ async fn run(
             has_redis: context.served.effects.redis_address().is_some(),
             roots: context.served.effects.root_ids(),
         },
+        besides: order.besides.clone(),
     };
     let progress = |progress| context.tell(progress);
     let target = &context.served.target;
     target.execute(cleared, &request, &progress).await
 }
 
-fn order(context: &Context) -> Result<Order, Error> {
+async fn order(context: &Context) -> Result<Order, Error> {
     match context.grant.action() {
         Action::ResetUser(action) => Ok(one_user(context, action)),
         Action::ResetTestUsers(action) => test_users(context, action),
         Action::Cleanup(action) => marked(context, action),
-        Action::FullReset(action) => everything(context, action),
+        Action::FullReset(action) => everything(context, action).await,
+        Action::RunRecipe(action) => recipe(context, action).await,
+        Action::SetPassword(action) => password(context, action).await,
         Action::SweepOrphans(action) => Ok(orphans(context, action)),
         Action::CreateTestUser(_)
+        | Action::ClearCache(_)
         | Action::GetStatus
         | Action::Statistics(_)
         | Action::GetOperation
@@ -178,24 +189,64 @@ fn order(context: &Context) -> Result<Order, Error> {
     }
 }
 
-fn one_user(context: &Context, action: &ResetUser) -> Order {
+impl Order {
+    fn new(scope: Scope, start: Start, mode: Mode, limits: Limits) -> Self {
+        Self {
+            scope,
+            start,
+            mode,
+            limits,
+            besides: Besides::default(),
+        }
+    }
+}
+
+fn rule(context: &Context, force: bool) -> UserRule {
     let served = &context.served;
-    let rule = UserRule {
+    UserRule {
         domains: served.domains.clone(),
         protected: served.target.policy().users.protect.clone(),
         own: context.grant.principal().own_user.clone(),
-        force: action.force,
-    };
-    Order {
-        scope: Scope::User(action.level),
-        start: Start::User {
-            user: action.user.clone(),
-            rule,
-            allow_missing: action.allow_missing,
-        },
-        mode: action.mode,
-        limits: served.limits,
+        force,
     }
+}
+
+fn one_user(context: &Context, action: &ResetUser) -> Order {
+    let start = Start::User {
+        user: action.user.clone(),
+        rule: rule(context, action.force),
+        allow_missing: action.allow_missing,
+    };
+    let scope = Scope::User(action.level);
+    Order::new(scope, start, action.mode, context.served.limits)
+}
+
+/// A new password ends the sessions that the old one began.
+async fn password(context: &Context, action: &SetPassword) -> Result<Order, Error> {
+    let served = &context.served;
+    let create = served.target.policy().users.create.as_ref();
+    let stored = create.and_then(|create| create.password.as_ref());
+    let stored = stored.ok_or_else(|| Error::Field {
+        field: "target",
+        problem: "the policy of this target stores no password: it has none under [users.create]"
+            .to_owned(),
+    })?;
+    let hash = accounts::hashed(context, stored, Some(action.password.clone())).await?;
+    let start = Start::User {
+        user: action.user.clone(),
+        rule: rule(context, action.force),
+        allow_missing: false,
+    };
+    Ok(Order {
+        besides: Besides {
+            password: Some(NewPassword {
+                column: stored.column.clone(),
+                hash,
+            }),
+            ..Besides::default()
+        },
+        ..Order::new(Scope::Sessions, start, action.mode, served.limits)
+    })
 }
 
 fn test_users(context: &Context, action: &ResetTestUsers) -> Result<Order, Error> {
@@ -219,12 +270,8 @@ fn test_users(context: &Context, action: &ResetTestUsers) -> Result<Order, Error
             eligible.domains.push(domain);
         }
     }
-    Ok(Order {
-        scope: Scope::TestUsers(action.level),
-        start: Start::TestUsers(eligible),
-        mode: action.mode,
-        limits: served.bulk_limits,
-    })
+    let (scope, start) = (Scope::TestUsers(action.level), Start::TestUsers(eligible));
+    Ok(Order::new(scope, start, action.mode, served.bulk_limits))
 }
 
 fn marked(context: &Context, action: &Cleanup) -> Result<Order, Error> {
@@ -235,37 +282,98 @@ fn marked(context: &Context, action: &Cleanup) -> Result<Order, Error> {
             problem: "the policy of this target has no [cleanup], so nothing is marked".to_owned(),
         });
     }
+    let limits = match action.test_session_id {
+        Some(_) => served.limits,
+        None => served.bulk_limits,
+    };
+    let start = Start::Marked {
+        session: action.test_session_id.clone(),
+        eligible: eligible(context, false),
+    };
+    Ok(Order::new(Scope::Marked, start, action.mode, limits))
+}
+
+async fn everything(context: &Context, action: &FullReset) -> Result<Order, Error> {
+    let served = &context.served;
+    let full = &served.target.policy().full_reset;
+    confirm(context, full.confirmation.as_deref(), &action.confirmation)?;
+    if action.reseed && full.seed.is_empty() {
+        return Err(Error::Field {
+            field: "reseed",
+            problem: "the policy of this target has no seed under [full_reset]".to_owned(),
+        });
+    }
+    let start = Start::Everything {
+        preserve_admins: action.preserve_admins,
+        protected: protected(context),
+    };
+    let seeds = match action.reseed {
+        true => full.seed.as_slice(),
+        false => &[],
+    };
     Ok(Order {
-        scope: Scope::Marked,
-        limits: match action.test_session_id {
-            Some(_) => served.limits,
-            None => served.bulk_limits,
-        },
-        start: Start::Marked {
-            session: action.test_session_id.clone(),
-            eligible: eligible(context, false),
-        },
-        mode: action.mode,
+        besides: besides(context, seeds).await?,
+        ..Order::new(Scope::Everything, start, action.mode, served.bulk_limits)
     })
 }
 
-fn everything(context: &Context, action: &FullReset) -> Result<Order, Error> {
+async fn recipe(context: &Context, action: &RunRecipe) -> Result<Order, Error> {
     let served = &context.served;
     let policy = served.target.policy();
-    if action.mode == Mode::Execute {
-        let phrase = policy.full_reset.confirmation.as_deref();
-        let phrase = phrase.unwrap_or_else(|| served.target.name());
-        guard::confirm(phrase, &action.confirmation).map_err(guard::Refused::from)?;
-    }
+    let Some(recipe) = policy.recipes.get(&action.recipe) else {
+        let known: Vec<&str> = policy.recipes.keys().map(String::as_str).collect();
+        return Err(Error::RecipeNotFound {
+            name: action.recipe.clone(),
+            known: match known.is_empty() {
+                true => "none".to_owned(),
+                false => known.join(", "),
+            },
+        });
+    };
+    confirm(
+        context,
+        recipe.confirmation.as_deref(),
+        &action.confirmation,
+    )?;
+    let parts = policy
+        .recipe(&action.recipe)
+        .map_err(|_| Error::Invariant)?;
+    let seeds: Vec<String> = parts
+        .into_iter()
+        .flat_map(|part| part.seed.clone())
+        .collect();
+    let start = Start::Recipe {
+        protected: protected(context),
+    };
+    let scope = Scope::Recipe(action.recipe.clone());
     Ok(Order {
-        scope: Scope::Everything,
-        start: Start::Everything {
-            preserve_admins: action.preserve_admins,
-            protected: protected(context),
-        },
-        mode: action.mode,
-        limits: served.bulk_limits,
+        besides: besides(context, &seeds).await?,
+        ..Order::new(scope, start, action.mode, served.bulk_limits)
     })
+}
+
+/// The seeds, and the tables whose rows are told at the end.
+async fn besides(context: &Context, seeds: &[String]) -> Result<Besides, Error> {
+    let served = &context.served;
+    let counts = named_counts(context.grant.action(), served.target.policy()).iter();
+    let remaining = counts.filter_map(|count| match &count.what {
+        Counted::Rows(table) => Some(table.clone()),
+        _ => None,
+    });
+    Ok(Besides {
+        password: None,
+        sowing: served.seeds.sowing(seeds).await?,
+        remaining: remaining.collect(),
+    })
+}
+
+/// What is kept needs the phrase of the policy, or the target's name.
+fn confirm(context: &Context, phrase: Option<&str>, typed: &str) -> Result<(), Error> {
+    if context.grant.action().mode() == Some(Mode::Execute) {
+        let phrase = phrase.unwrap_or_else(|| context.served.target.name());
+        guard::confirm(phrase, typed).map_err(guard::Refused::from)?;
+    }
+    Ok(())
 }
 
 fn eligible(context: &Context, include_admins: bool) -> Eligible {
@@ -289,12 +397,8 @@ fn protected(context: &Context) -> Vec<String> {
 }
 
 fn orphans(context: &Context, action: &SweepOrphans) -> Order {
-    Order {
-        scope: Scope::Orphans,
-        start: Start::Orphans,
-        mode: action.mode,
-        limits: context.served.bulk_limits,
-    }
+    let limits = context.served.bulk_limits;
+    Order::new(Scope::Orphans, Start::Orphans, action.mode, limits)
 }
 
 fn edges(plan: &Plan) -> Vec<(String, plan::Choice)> {

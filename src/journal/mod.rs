@@ -158,6 +158,13 @@ pub enum Outcome<'a> {
         /// True when it was a dry run.
         validate_only: bool,
     },
+    /// It cleared a cache.
+    Cleared {
+        /// The keys that were removed.
+        keys: u64,
+        /// True when it was a dry run.
+        validate_only: bool,
+    },
     /// It changed nothing.
     Failed {
         /// The reason, as callers see it.
@@ -307,7 +314,7 @@ impl Outcome<'_> {
                 committed: true,
                 changes,
             } => *changes,
-            Self::Validated { .. } | Self::Created { .. } => None,
+            Self::Validated { .. } | Self::Created { .. } | Self::Cleared { .. } => None,
             Self::InDoubt => return State::InDoubt,
             Self::Failed { .. }
             | Self::Recovered {
@@ -476,6 +483,7 @@ impl Journal {
             Outcome::Committed { .. }
             | Outcome::Validated { .. }
             | Outcome::Created { .. }
+            | Outcome::Cleared { .. }
             | Outcome::InDoubt
             | Outcome::Recovered { .. } => (None, None),
         };

@@ -8,7 +8,7 @@ use super::{
     problem::{Problem, nearest},
 };
 use crate::{
-    policy::{self, Policy, Treatment, Value},
+    policy::{self, BcryptCost, Policy, Treatment, Value},
     schema::{
         ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Origin, ReferentialAction, Schema, Table,
         TableId,
@@ -26,7 +26,7 @@ impl Binder {
         self.problems.push(Problem::new(text));
     }
 
-    fn table(&mut self, schema: &Schema, place: &str, name: &str) -> Option<TableId> {
+    pub(super) fn table(&mut self, schema: &Schema, place: &str, name: &str) -> Option<TableId> {
         let found = schema.find(name);
         if found.is_none() {
             let names = schema.tables().map(|(_, table)| table.name.to_string());
@@ -164,21 +164,32 @@ impl Binder {
             .filter_map(|table| self.table(schema, &place, table))
             .collect();
         let place = format!("levels.{name}.restore");
+        let restore = self.restored(schema, &place, &rules.restore);
+        LevelRules { delete, restore }
+    }
+
+    /// Columns that are set back, by table.
+    pub(super) fn restored(
+        &mut self,
+        schema: &Schema,
+        place: &str,
+        tables: &BTreeMap<String, BTreeMap<String, Value>>,
+    ) -> BTreeMap<TableId, Vec<(ColumnId, Value)>> {
         let mut restore = BTreeMap::new();
-        for (table, values) in &rules.restore {
-            let Some(id) = self.table(schema, &place, table) else {
+        for (table, values) in tables {
+            let Some(id) = self.table(schema, place, table) else {
                 continue;
             };
             let assignments = values
                 .iter()
                 .filter_map(|(column, value)| {
-                    let column = self.restorable(schema.table(id), &place, column, value)?;
+                    let column = self.restorable(schema.table(id), place, column, value)?;
                     Some((column, value.clone()))
                 })
                 .collect();
             restore.insert(id, assignments);
         }
-        LevelRules { delete, restore }
+        restore
     }
 
     fn restorable(
@@ -266,13 +277,10 @@ impl Binder {
 
     pub(super) fn marked(&mut self, schema: &Schema, policy: &Policy) -> Vec<MarkedTable> {
         let mut marked = Vec::new();
-        let counted = policy
-            .cleanup
-            .iter()
-            .flat_map(|cleanup| &cleanup.public_counts);
-        for name in counted {
-            self.table(schema, "cleanup.public_counts", name);
+        if let Some(cleanup) = &policy.cleanup {
+            self.counts(schema, "cleanup", &cleanup.public_counts);
         }
+        self.counts(schema, "full_reset", &policy.full_reset.public_counts);
         for root in policy.cleanup.iter().flat_map(|cleanup| &cleanup.roots) {
             let Some(id) = self.table(schema, "cleanup.roots", &root.table) else {
                 continue;
@@ -359,13 +367,25 @@ impl Binder {
                 ));
             }
         }
-        if let Some(password) = &create.password
-            && !(4..=31).contains(&password.bcrypt_cost)
-        {
+        if let Some(password) = &create.password {
+            self.costs(&password.bcrypt_cost);
+        }
+    }
+
+    fn costs(&mut self, costs: &BcryptCost) {
+        for cost in costs.all().filter(|cost| !(4..=31).contains(cost)) {
             self.add(format!(
-                "users.create.password.bcrypt_cost is {}, not 4 to 31",
-                password.bcrypt_cost
+                "users.create.password.bcrypt_cost is {cost}, not 4 to 31"
             ));
+        }
+        if let BcryptCost::By(costs) = costs
+            && !costs.contains_key(BcryptCost::DEFAULT)
+        {
+            self.add(
+                "users.create.password.bcrypt_cost has no default for environments that it does \
+                 not name"
+                    .to_owned(),
+            );
         }
     }
 }

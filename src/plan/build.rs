@@ -9,7 +9,10 @@ use std::{
 use super::{
     Ambiguity, Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path,
     Plan, Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, Whence, everything,
-    model::LevelRules, problem::Problem, reach,
+    model::LevelRules,
+    problem::Problem,
+    reach,
+    recipe::{self, Recipe},
 };
 use crate::{
     operation::Level,
@@ -33,6 +36,16 @@ pub enum Error {
         /// What stands in the way.
         obstacle: String,
     },
+    /// A recipe would change what it preserves, or what is kept.
+    #[error("recipe {recipe} would change {table}, which it has to leave alone, {why}")]
+    Preserved {
+        /// The recipe.
+        recipe: String,
+        /// The table.
+        table: String,
+        /// How it gets there.
+        why: String,
+    },
 }
 
 /// Plans the reset of a scope.
@@ -43,16 +56,30 @@ pub enum Error {
 /// an obstacle such as row-level security that hides rows.
 pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
     let users = model.users().table;
-    let (level, roots) = match scope {
-        Scope::User(level) | Scope::TestUsers(level) => (level, BTreeSet::from([users])),
+    let (breadth, roots) = match &scope {
+        Scope::User(level) | Scope::TestUsers(level) => (
+            match level {
+                Level::UserCascade => Breadth::Reach,
+                Level::UserData | Level::UserSessions => {
+                    Breadth::Below(*level, model.level(*level))
+                }
+            },
+            BTreeSet::from([users]),
+        ),
+        Scope::Sessions => (
+            Breadth::Below(Level::UserSessions, model.sessions()),
+            BTreeSet::from([users]),
+        ),
         Scope::Marked => (
-            Level::UserCascade,
+            Breadth::Reach,
             model.marked().map(|root| root.table).collect(),
         ),
-        Scope::Orphans => (
-            Level::UserCascade,
-            model.orphans().keys().copied().collect(),
-        ),
+        Scope::Orphans => (Breadth::Reach, model.orphans().keys().copied().collect()),
+        Scope::Recipe(name) => {
+            let recipe = model.recipe(name).cloned().unwrap_or_default();
+            let roots = recipe.delete.keys().copied().collect();
+            (Breadth::Recipe(recipe), roots)
+        }
         Scope::Everything => {
             let plan = everything::build(model);
             obstacles(&plan)?;
@@ -67,11 +94,14 @@ pub fn build(model: &Arc<Model>, scope: Scope) -> Result<Plan, Error> {
             .join("; ");
         Error::Undecided(Problem::new(text))
     })?;
-    let mut builder = Builder::new(model, reach, level, roots);
+    let mut builder = Builder::new(model, reach, breadth, roots);
     builder.add_sets();
     builder.add_paths();
     builder.add_steps();
     let plan = builder.finish(scope);
+    if let Scope::Recipe(name) = plan.scope() {
+        recipe::preserves(model, name, &plan)?;
+    }
     obstacles(&plan)?;
     Ok(plan)
 }
@@ -114,11 +144,21 @@ fn obstacles(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
+/// Which tables a scope takes rows of.
+enum Breadth {
+    /// Whatever the references reach.
+    Reach,
+    /// Only what a level below the cascade names.
+    Below(Level, LevelRules),
+    /// What a recipe names, and what refers to that.
+    Recipe(Recipe),
+}
+
 struct Builder<'a> {
     model: &'a Arc<Model>,
     schema: &'a Schema,
     reach: Reach,
-    level: Level,
+    breadth: Breadth,
     roots: BTreeSet<TableId>,
     rules: LevelRules,
     sets: Vec<RowSet>,
@@ -129,14 +169,27 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(model: &'a Arc<Model>, reach: Reach, level: Level, roots: BTreeSet<TableId>) -> Self {
+    fn new(
+        model: &'a Arc<Model>,
+        reach: Reach,
+        breadth: Breadth,
+        roots: BTreeSet<TableId>,
+    ) -> Self {
+        let rules = match &breadth {
+            Breadth::Reach => LevelRules::default(),
+            Breadth::Below(_, rules) => rules.clone(),
+            Breadth::Recipe(recipe) => LevelRules {
+                delete: recipe.delete.keys().copied().collect(),
+                restore: recipe.restore.restore.clone(),
+            },
+        };
         Self {
             model,
             schema: model.schema(),
             reach,
-            level,
+            breadth,
             roots,
-            rules: model.level(level),
+            rules,
             sets: Vec::new(),
             ids: BTreeMap::new(),
             checks: Vec::new(),
@@ -178,14 +231,16 @@ impl<'a> Builder<'a> {
     fn choice(&self, id: ForeignKeyId) -> Choice {
         let choice = self.reach.choices[&id].clone();
         let child = self.schema.foreign_key(id).child;
-        let within = self.level == Level::UserCascade
-            || (child != self.model.users().table
-                && (self.rules.delete.contains(&child) || choice.rule <= 2));
+        let Breadth::Below(level, _) = &self.breadth else {
+            return choice;
+        };
+        let within = child != self.model.users().table
+            && (self.rules.delete.contains(&child) || choice.rule <= 2);
         if choice.fate == Fate::Delete && !within {
             return Choice {
                 fate: Fate::Block,
                 rule: 0,
-                reason: format!("level {} does not reach the table", self.level),
+                reason: format!("level {level} does not reach the table"),
             };
         }
         choice
@@ -205,21 +260,36 @@ impl<'a> Builder<'a> {
     }
 
     fn add_sets(&mut self) {
-        if self.level == Level::UserCascade {
-            for table in self.reach.tables.clone() {
-                self.set(Role::Doomed, table);
+        let named = match &self.breadth {
+            Breadth::Reach => self.reach.tables.clone(),
+            Breadth::Below(..) | Breadth::Recipe(_) => self.rules.delete.clone(),
+        };
+        for table in named {
+            self.set(Role::Doomed, table);
+        }
+        match &self.breadth {
+            Breadth::Reach => {}
+            Breadth::Below(..) => {
+                self.add_dependents();
+                for table in self.ancestors() {
+                    self.set(Role::Owned, table);
+                }
             }
-        } else {
-            for table in self.rules.delete.clone() {
-                self.set(Role::Doomed, table);
-            }
-            self.add_dependents();
-            for table in self.ancestors() {
-                self.set(Role::Owned, table);
+            Breadth::Recipe(recipe) => {
+                let mut owned: BTreeSet<TableId> = self.rules.restore.keys().copied().collect();
+                if recipe.takes_values_of_users() {
+                    owned.insert(self.model.users().table);
+                }
+                self.add_dependents();
+                for table in owned {
+                    self.set(Role::Owned, table);
+                }
             }
         }
         for set in &mut self.sets {
-            set.is_root = self.roots.contains(&set.table);
+            // What a recipe sets back, it sets back in every row of the table.
+            let is_whole = matches!(self.breadth, Breadth::Recipe(_)) && set.role == Role::Owned;
+            set.is_root = self.roots.contains(&set.table) || is_whole;
         }
     }
 
@@ -266,16 +336,18 @@ impl<'a> Builder<'a> {
     /// Connects the sets along the references that are followed.
     fn add_paths(&mut self) {
         let users = self.model.users().table;
+        // What a recipe names, it says itself which rows of.
+        let by_owner = !matches!(self.breadth, Breadth::Recipe(_));
         for (foreign_key, parent, child) in self.followed() {
             let goes = self.choice(foreign_key).fate == Fate::Delete;
             let links = [
                 // Where accounts stay, a user owns no other user, and so none
                 // of what is theirs.
-                (Role::Owned, Role::Owned, child != users),
+                (Role::Owned, Role::Owned, by_owner && child != users),
                 (
                     Role::Owned,
                     Role::Doomed,
-                    self.rules.delete.contains(&child),
+                    by_owner && self.rules.delete.contains(&child),
                 ),
                 (Role::Doomed, Role::Doomed, goes),
             ];
@@ -493,7 +565,11 @@ impl<'a> Builder<'a> {
 
     fn finish(self, scope: Scope) -> Plan {
         let groups = self.groups();
-        let shares = self.shares();
+        // A recipe has no users whose rows others could have a share in.
+        let shares = match self.breadth {
+            Breadth::Reach | Breadth::Below(..) => self.shares(),
+            Breadth::Recipe(_) => Vec::new(),
+        };
         Plan {
             model: Arc::clone(self.model),
             scope,

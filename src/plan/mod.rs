@@ -12,12 +12,14 @@ mod everything;
 mod model;
 mod problem;
 mod reach;
+mod recipe;
 
 pub use build::{Error, build};
 pub use elsewhere::{Bound, EffectRule, Source, What};
 pub use model::{LevelRules, Mark, MarkedTable, Model, Users};
 pub use problem::Problem;
 pub use reach::{Ambiguity, Choice, Fate, Reach, reach};
+pub use recipe::Recipe;
 
 use std::sync::Arc;
 
@@ -32,8 +34,12 @@ use crate::{
 pub enum Scope {
     /// One user, found inside the transaction.
     User(Level),
+    /// The sessions of one user, whose password is set.
+    Sessions,
     /// The test users.
     TestUsers(Level),
+    /// What the recipe of this name takes.
+    Recipe(String),
     /// The rows that carry a test marker.
     Marked,
     /// The rows that have no owner any more.

@@ -9,6 +9,7 @@ use super::{
     elsewhere::{Extent, Source},
     problem::Problem,
     reach,
+    recipe::Recipe,
 };
 use crate::{
     operation::Level,
@@ -46,6 +47,7 @@ pub struct Model {
     user_sessions: LevelRules,
     marked: Vec<MarkedTable>,
     orphans: BTreeMap<TableId, String>,
+    recipes: BTreeMap<String, Recipe>,
     effects: Effects,
 }
 
@@ -53,6 +55,8 @@ pub struct Model {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Effects {
     user_data: Vec<EffectRule>,
+    /// Of the sessions alone, without the levels below.
+    sessions: Vec<EffectRule>,
     user_sessions: Vec<EffectRule>,
     user_cascade: Vec<EffectRule>,
     marked: Vec<EffectRule>,
@@ -122,6 +126,8 @@ impl Effects {
         let (data, sessions) = (&levels.user_data, &levels.user_sessions);
         let user_data = level("levels.user_data", &data.redis, &data.files);
         let user_sessions = level("levels.user_sessions", &sessions.redis, &sessions.files);
+        let alone = user_sessions.get(user_data.len()..).unwrap_or_default();
+        let alone = alone.to_vec();
         let cascade = &levels.user_cascade;
         let user_cascade = level("levels.user_cascade", &cascade.redis, &cascade.files);
         let marked = match &policy.cleanup {
@@ -132,6 +138,7 @@ impl Effects {
         let everything = bind("full_reset", &full.redis, &full.files, Extent::Everything);
         Self {
             user_data,
+            sessions: alone,
             user_sessions,
             user_cascade,
             marked,
@@ -160,6 +167,7 @@ impl Model {
             return Err(binder.problems);
         };
         let effects = Effects::bind(&mut binder, &schema, &users, &policy);
+        let recipes = binder.recipes((&schema, &users), &policy);
         if keep.contains(&users.table) {
             binder.add("keep names the users table, so no user could ever be reset".into());
         }
@@ -173,6 +181,7 @@ impl Model {
             user_sessions,
             marked,
             orphans,
+            recipes,
             effects,
         };
         binder.problems.extend(model.contradictions());
@@ -208,6 +217,36 @@ impl Model {
         &self.orphans
     }
 
+    /// A recipe, with all that it includes.
+    #[must_use]
+    pub fn recipe(&self, name: &str) -> Option<&Recipe> {
+        self.recipes.get(name)
+    }
+
+    /// Every recipe.
+    #[must_use]
+    pub fn recipes(&self) -> &BTreeMap<String, Recipe> {
+        &self.recipes
+    }
+
+    /// Every condition in the database's own SQL: where the policy has it, and
+    /// of which table.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<(String, TableId, &str)> {
+        let mut conditions = Vec::new();
+        for (&table, condition) in &self.orphans {
+            conditions.push(("orphans".to_owned(), table, condition.as_str()));
+        }
+        for (name, recipe) in &self.recipes {
+            for (&table, condition) in &recipe.delete {
+                if let Some(condition) = condition {
+                    conditions.push((format!("recipes.{name}.delete"), table, condition.as_str()));
+                }
+            }
+        }
+        conditions
+    }
+
     /// What goes with the rows of a scope outside the database.
     #[must_use]
     pub fn effects(&self, scope: &Scope) -> &[EffectRule] {
@@ -217,6 +256,8 @@ impl Model {
                 Level::UserSessions => &self.effects.user_sessions,
                 Level::UserCascade => &self.effects.user_cascade,
             },
+            Scope::Sessions => &self.effects.sessions,
+            Scope::Recipe(name) => self.recipe(name).map_or(&[], |recipe| &recipe.effects),
             Scope::Marked => &self.effects.marked,
             Scope::Orphans => &self.effects.user_cascade,
             Scope::Everything => &self.effects.everything,
@@ -254,6 +295,13 @@ impl Model {
             }
             Level::UserCascade => LevelRules::default(),
         }
+    }
+
+    /// What ends the sessions of a user whose password is set, and nothing
+    /// else of theirs.
+    #[must_use]
+    pub fn sessions(&self) -> LevelRules {
+        self.user_sessions.clone()
     }
 
     /// The tables whose rows carry markers.

@@ -4,8 +4,13 @@
 //! This is the file as written. Whether its names exist in a database, and
 //! what follows from them, is the planner's to say.
 
+mod recipe;
 mod selector;
 
+pub use recipe::{
+    BcryptCost, Cache, Counted, CountedEffect, Doomed, MinimumRole, PublicCount, Recipe,
+    RecipeError, SeedValue, SeedVariable,
+};
 pub use selector::{FilePlace, FileRule, Part, RedisRule, Template};
 
 use std::collections::BTreeMap;
@@ -40,9 +45,17 @@ pub struct Policy {
     pub orphans: BTreeMap<String, String>,
     /// How rows of test sessions are marked.
     pub cleanup: Option<Cleanup>,
+    /// Resets that the application names itself.
+    #[serde(default)]
+    pub recipes: BTreeMap<String, Recipe>,
     /// How the whole database is reset.
     #[serde(default)]
     pub full_reset: FullReset,
+    /// Values that seed files name.
+    #[serde(default)]
+    pub seed_values: BTreeMap<String, SeedValue>,
+    /// What of Redis is a cache.
+    pub cache: Option<Cache>,
     /// Commands around whatever takes more than one user or session.
     #[serde(default)]
     pub hooks: Hooks,
@@ -141,8 +154,8 @@ pub struct Password {
     pub column: String,
     /// The password of users that are created without one.
     pub default: Option<String>,
-    /// The cost of the bcrypt hash: 4 to 31, each step doubles the work.
-    pub bcrypt_cost: u32,
+    /// The cost of the bcrypt hash.
+    pub bcrypt_cost: BcryptCost,
 }
 
 /// What each level takes. Each includes the ones before it.
@@ -222,9 +235,9 @@ pub struct Cleanup {
     pub session: String,
     /// Where markers are.
     pub roots: Vec<MarkedTable>,
-    /// The tables whose counts are told by name, in this order.
+    /// The counts that are told by name, in this order.
     #[serde(default)]
-    pub public_counts: Vec<String>,
+    pub public_counts: Vec<PublicCount>,
     /// Redis keys that go with the rows, besides those of users that go.
     #[serde(default)]
     pub redis: Vec<RedisRule>,
@@ -280,6 +293,13 @@ pub struct FullReset {
     /// Files that go with everything.
     #[serde(default)]
     pub files: Vec<FileRule>,
+    /// SQL files that are run afterwards where a request says so, in the same
+    /// transaction.
+    #[serde(default)]
+    pub seed: Vec<String>,
+    /// The counts that are told by name, in this order.
+    #[serde(default)]
+    pub public_counts: Vec<PublicCount>,
 }
 
 /// A value that a policy sets a column to.
@@ -310,20 +330,14 @@ impl Policy {
             &self.full_reset.files,
         ];
         let cleanup = self.cleanup.iter().flat_map(|cleanup| &cleanup.files);
-        parts.into_iter().flatten().chain(cleanup)
+        let recipes = self.recipes.values().flat_map(|recipe| &recipe.files);
+        parts.into_iter().flatten().chain(cleanup).chain(recipes)
     }
 
-    /// Every rule about Redis.
-    pub fn redis_rules(&self) -> impl Iterator<Item = &RedisRule> {
-        let levels = &self.levels;
-        let parts = [
-            &levels.user_data.redis,
-            &levels.user_sessions.redis,
-            &levels.user_cascade.redis,
-            &self.full_reset.redis,
-        ];
-        let cleanup = self.cleanup.iter().flat_map(|cleanup| &cleanup.redis);
-        parts.into_iter().flatten().chain(cleanup)
+    /// Every seed file, as often as it is named.
+    pub fn seed_files(&self) -> impl Iterator<Item = &String> {
+        let recipes = self.recipes.values().flat_map(|recipe| &recipe.seed);
+        self.full_reset.seed.iter().chain(recipes)
     }
 }
 

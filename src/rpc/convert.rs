@@ -10,8 +10,8 @@ use crate::{
     error::Error,
     journal::{Filter, State},
     operation::{
-        Action, Cleanup, CreateTestUser, FullReset, Level, Mode, OperationId, ResetTestUsers,
-        ResetUser, Statistics, UserSelector,
+        Action, Cleanup, ClearCache, CreateTestUser, FullReset, Level, Mode, OperationId,
+        ResetTestUsers, ResetUser, RunRecipe, SetPassword, Statistics, UserSelector,
     },
     proto::{
         self, get_operation_request::Operation as OperationField,
@@ -117,17 +117,70 @@ pub(super) fn filter(message: proto::ListOperationsRequest) -> Result<Filter, Er
     })
 }
 
+/// A user by either of two fields.
+fn user(id: Option<String>, address: Option<String>) -> Result<UserSelector, Error> {
+    match (id, address) {
+        (Some(id), _) => {
+            text("user_id", &id, KEY_BYTES)?;
+            Ok(UserSelector::Id(id))
+        }
+        (None, Some(address)) => {
+            email(&address)?;
+            Ok(UserSelector::Email(address))
+        }
+        (None, None) => Err(field("user", "give user_id or email")),
+    }
+}
+
+pub(super) fn set_password(message: proto::SetPasswordRequest) -> Result<Action, Error> {
+    use proto::set_password_request::User;
+    let user = match message.user {
+        None => user(None, None)?,
+        Some(User::UserId(id)) => user(Some(id), None)?,
+        Some(User::Email(address)) => user(None, Some(address))?,
+    };
+    if message.password.is_empty() {
+        return Err(field("password", "must not be empty"));
+    }
+    Ok(Action::SetPassword(SetPassword {
+        user,
+        password: message.password,
+        force: message.force,
+        mode: mode(message.validate_only),
+    }))
+}
+
+pub(super) fn clear_cache(message: &proto::ClearCacheRequest) -> Action {
+    Action::ClearCache(ClearCache {
+        mode: mode(message.validate_only),
+    })
+}
+
+pub(super) fn run_recipe(message: proto::RunRecipeRequest) -> Result<Action, Error> {
+    text("recipe", &message.recipe, NAME_BYTES)?;
+    confirmation(&message.confirmation)?;
+    Ok(Action::RunRecipe(RunRecipe {
+        recipe: message.recipe,
+        confirmation: message.confirmation,
+        mode: mode(message.validate_only),
+    }))
+}
+
+fn confirmation(phrase: &str) -> Result<(), Error> {
+    match phrase.len() > VALUE_BYTES {
+        true => Err(field(
+            "confirmation",
+            format!("must have at most {VALUE_BYTES} bytes"),
+        )),
+        false => Ok(()),
+    }
+}
+
 pub(super) fn reset_user(message: proto::ResetUserRequest) -> Result<Action, Error> {
     let user = match message.user {
-        None => return Err(field("user", "give user_id or email")),
-        Some(UserField::UserId(id)) => {
-            text("user_id", &id, KEY_BYTES)?;
-            UserSelector::Id(id)
-        }
-        Some(UserField::Email(address)) => {
-            email(&address)?;
-            UserSelector::Email(address)
-        }
+        None => user(None, None)?,
+        Some(UserField::UserId(id)) => user(Some(id), None)?,
+        Some(UserField::Email(address)) => user(None, Some(address))?,
     };
     Ok(Action::ResetUser(ResetUser {
         user,
@@ -192,14 +245,10 @@ pub(super) fn cleanup(message: proto::CleanupRequest) -> Result<Action, Error> {
 }
 
 pub(super) fn full_reset(message: proto::FullResetRequest) -> Result<Action, Error> {
-    if message.confirmation.len() > VALUE_BYTES {
-        return Err(field(
-            "confirmation",
-            format!("must have at most {VALUE_BYTES} bytes"),
-        ));
-    }
+    confirmation(&message.confirmation)?;
     Ok(Action::FullReset(FullReset {
         confirmation: message.confirmation,
+        reseed: message.reseed,
         preserve_admins: message.preserve_admins.unwrap_or(true),
         mode: mode(message.validate_only),
     }))

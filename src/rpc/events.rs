@@ -16,15 +16,19 @@ use super::{reply, status};
 use crate::{
     engine::Running,
     operation::Progress,
-    proto::{self, FullResetResponse, full_reset_response::Event},
+    proto::{self, full_reset_response::Event},
 };
 
 /// The events of one operation, the last of them its result or a status.
-pub(super) type Events = Pin<Box<dyn Stream<Item = Result<FullResetResponse, Status>> + Send>>;
+pub(super) type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// What an operation tells, each with its number. The operation does not
-/// depend on anybody reading this.
-pub(super) fn of(running: Running, progress: UnboundedReceiver<(u64, Progress)>) -> Events {
+/// What an operation tells, each with its number, as a message of the call.
+/// The operation does not depend on anybody reading this.
+pub(super) fn of<T: 'static>(
+    running: Running,
+    progress: UnboundedReceiver<(u64, Progress)>,
+    message: fn(i64, Event) -> T,
+) -> Events<T> {
     let operation = running.operation.to_string();
     let last = Arc::new(AtomicU64::new(0));
     let told = UnboundedReceiverStream::new(progress).map({
@@ -47,11 +51,9 @@ pub(super) fn of(running: Running, progress: UnboundedReceiver<(u64, Progress)>)
             Ok((last.load(Ordering::Relaxed) + 1, event))
         }
     });
-    let numbered = told.chain(end).map(|event: Result<(u64, Event), Status>| {
-        event.map(|(number, event)| FullResetResponse {
-            number: reply::number(number),
-            event: Some(event),
-        })
+    let numbered = told.chain(end);
+    let numbered = numbered.map(move |event: Result<(u64, Event), Status>| {
+        event.map(|(number, event)| message(reply::number(number), event))
     });
     Box::pin(numbered)
 }

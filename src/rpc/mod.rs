@@ -19,15 +19,18 @@ use std::{sync::Arc, time::Instant};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    access::{self, Grant, Principal},
+    access::{self, Demands, Grant, Principal},
     engine::{Done, Engine, Finished, Terms},
     error::{Error, Failure},
     operation::Action,
+    policy::MinimumRole,
     proto::{
-        CleanupRequest, CleanupResponse, CreateTestUserRequest, CreateTestUserResponse,
-        FullResetRequest, GetStatusRequest, GetStatusResponse, ResetTestUsersRequest,
-        ResetTestUsersResponse, ResetUserRequest, ResetUserResponse, StatisticsRequest,
-        StatisticsResponse, reset_service_server::ResetService,
+        CleanupRequest, CleanupResponse, ClearCacheRequest, ClearCacheResponse,
+        CreateTestUserRequest, CreateTestUserResponse, FullResetRequest, FullResetResponse,
+        GetStatusRequest, GetStatusResponse, ResetTestUsersRequest, ResetTestUsersResponse,
+        ResetUserRequest, ResetUserResponse, RunRecipeRequest, RunRecipeResponse,
+        SetPasswordRequest, SetPasswordResponse, StatisticsRequest, StatisticsResponse,
+        full_reset_response::Event, reset_service_server::ResetService,
     },
     target::Deadline,
 };
@@ -64,9 +67,19 @@ impl Resets {
             .as_ref()
             .ok()
             .and_then(|served| served.target.policy().users.admins.as_ref());
-        let admin_types = admins.map_or(&[][..], |admins| &admins.values);
+        let recipe = match (&action, known.as_ref()) {
+            (Action::RunRecipe(action), Ok(served)) => {
+                served.target.policy().recipes.get(&action.recipe)
+            }
+            _ => None,
+        };
+        let demands = Demands {
+            admin_types: admins.map_or(&[][..], |admins| &admins.values),
+            recipe_of_superusers: recipe
+                .is_some_and(|recipe| recipe.minimum_role == MinimumRole::Superuser),
+        };
         let name = known.as_ref().map_or(target, |served| served.target.name());
-        let granted = access::authorize(&call.principal, name, action, admin_types);
+        let granted = access::authorize(&call.principal, name, action, demands);
         if let Err(denied) = &granted {
             let actor = call.principal.subject.clone();
             self.engine
@@ -93,6 +106,31 @@ impl Resets {
             .start(grant, terms, call.deadline, None)
             .map_err(failed)?;
         running.end().await.map_err(failed)
+    }
+}
+
+impl Resets {
+    /// Starts an operation whose events are told as they happen.
+    fn follow<T: 'static>(
+        &self,
+        call: &Call,
+        target: &str,
+        (terms, action): (Result<Terms, Error>, Result<Action, Error>),
+        message: fn(i64, Event) -> T,
+    ) -> Result<Response<events::Events<T>>, Status> {
+        let early = |error| status::failure(&call.failed(error));
+        let terms = terms.map_err(early)?;
+        let grant = self.grant(call, target, action.map_err(early)?);
+        let grant = grant.map_err(early)?;
+        let (watcher, progress) = tokio::sync::mpsc::unbounded_channel();
+        let started = self
+            .engine
+            .start(grant, terms, call.deadline, Some(watcher));
+        let running = started.map_err(|failure| status::failure(&failure))?;
+        Ok(with_id(
+            running.operation,
+            events::of(running, progress, message),
+        ))
     }
 }
 
@@ -213,7 +251,7 @@ impl ResetService for Resets {
         Ok(with_id(finished.operation, response))
     }
 
-    type FullResetStream = events::Events;
+    type FullResetStream = events::Events<FullResetResponse>;
 
     async fn full_reset(
         &self,
@@ -222,17 +260,51 @@ impl ResetService for Resets {
         let call = Call::of(&request)?;
         let message = request.into_inner();
         let target = message.target.clone();
-        let early = |error| status::failure(&call.failed(error));
         let terms = convert::terms(&message.request_id, &message.plan_token);
-        let terms = terms.map_err(early)?;
-        let action = convert::full_reset(message).map_err(early)?;
-        let grant = self.grant(&call, &target, action).map_err(early)?;
-        let (watcher, progress) = tokio::sync::mpsc::unbounded_channel();
-        let started = self
-            .engine
-            .start(grant, terms, call.deadline, Some(watcher));
-        let running = started.map_err(|failure| status::failure(&failure))?;
-        Ok(with_id(running.operation, events::of(running, progress)))
+        let action = convert::full_reset(message);
+        self.follow(&call, &target, (terms, action), reply::full_reset_event)
+    }
+
+    type RunRecipeStream = events::Events<RunRecipeResponse>;
+
+    async fn run_recipe(
+        &self,
+        request: Request<RunRecipeRequest>,
+    ) -> Result<Response<Self::RunRecipeStream>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, &message.plan_token);
+        let action = convert::run_recipe(message);
+        self.follow(&call, &target, (terms, action), reply::recipe_event)
+    }
+
+    async fn set_password(
+        &self,
+        request: Request<SetPasswordRequest>,
+    ) -> Result<Response<SetPasswordResponse>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, "");
+        let action = convert::set_password(message);
+        let finished = self.change(&call, &target, terms, action).await?;
+        let response = reply::password(&finished).ok_or_else(status::invariant)?;
+        Ok(with_id(finished.operation, response))
+    }
+
+    async fn clear_cache(
+        &self,
+        request: Request<ClearCacheRequest>,
+    ) -> Result<Response<ClearCacheResponse>, Status> {
+        let call = Call::of(&request)?;
+        let message = request.into_inner();
+        let target = message.target.clone();
+        let terms = convert::terms(&message.request_id, "");
+        let action = Ok(convert::clear_cache(&message));
+        let finished = self.change(&call, &target, terms, action).await?;
+        let response = reply::cleared(&finished).ok_or_else(status::invariant)?;
+        Ok(with_id(finished.operation, response))
     }
 
     async fn create_test_user(

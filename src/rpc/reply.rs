@@ -6,10 +6,12 @@ use jiff::Timestamp;
 
 use super::{convert::Page, status::guard_reason};
 use crate::{
+    access::Role,
     engine::{Advice, Done, Elsewhere, Finished, MarkerState, Report, ResetDone, Served, Status},
     journal::{OperationRecord, State},
     operation::{EffectCounts, Extent, Level, Mode, Progress, counted},
     plan::Fate,
+    policy::MinimumRole,
     proto::{self, full_reset_response::Event, plan_edge::Choice},
 };
 
@@ -84,9 +86,27 @@ pub(super) fn status(status: Status, served: &Served, took: Duration) -> proto::
         test_domains: served.domains.domains().map(str::to_owned).collect(),
         max_rows: number(served.limits.max_rows),
         max_rows_bulk: number(served.bulk_limits.max_rows),
+        recipes: recipes(served),
         elsewhere: Some(elsewhere(status.elsewhere)),
         duration: span(took),
     }
+}
+
+fn recipes(served: &Served) -> Vec<proto::Recipe> {
+    let recipes = served.target.policy().recipes.iter();
+    let told = recipes.map(|(name, recipe)| {
+        let phrase = recipe.confirmation.as_deref();
+        proto::Recipe {
+            name: name.clone(),
+            title: recipe.title.clone(),
+            confirmation: phrase.unwrap_or_else(|| served.target.name()).to_owned(),
+            minimum_role: match recipe.minimum_role {
+                MinimumRole::Admin => Role::Admin.to_string(),
+                MinimumRole::Superuser => Role::Superuser.to_string(),
+            },
+        }
+    });
+    told.collect()
 }
 
 fn elsewhere(elsewhere: Elsewhere) -> proto::Elsewhere {
@@ -117,7 +137,8 @@ fn wire_extent(extent: Extent) -> proto::ResetLevel {
         Extent::Users(level) => wire_level(level),
         Extent::TestData => proto::ResetLevel::AllTestData,
         Extent::Everything => proto::ResetLevel::FullReset,
-        Extent::Orphans => proto::ResetLevel::Unspecified,
+        Extent::Orphans | Extent::Recipe => proto::ResetLevel::Unspecified,
+        Extent::Sessions => proto::ResetLevel::UserSessions,
     }
 }
 
@@ -250,6 +271,7 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
         plan_token: done.plan_token.clone().unwrap_or_default(),
         effects: Some(effects(changes.effects)),
         errors: changes.effect_errors.clone(),
+        next_steps: done.next_steps.clone(),
     })
 }
 
@@ -273,6 +295,11 @@ fn sentence(done: &ResetDone) -> String {
         (Extent::TestData, _) => "Test data cleanup completed".to_owned(),
         (Extent::Everything, _) => format!("the full reset {verb} {rows}"),
         (Extent::Orphans, _) => format!("the sweep of orphans {verb} {rows}"),
+        (Extent::Recipe, _) => match (&done.title, dry) {
+            (Some(title), false) => title.clone(),
+            (Some(_), true) | (None, _) => format!("the recipe {verb} {rows}"),
+        },
+        (Extent::Sessions, _) => format!("the end of the sessions {verb} {rows}"),
         (Extent::Users(_), None) => "there was nobody to reset".to_owned(),
         (Extent::Users(_), Some(user)) if changes.user_count == 1 => {
             let name = match user.email.is_empty() {
@@ -441,4 +468,83 @@ pub(super) fn created(finished: &Finished<Done>) -> Option<proto::CreateTestUser
         environment: finished.environment.clone(),
         validate_only: dry,
     })
+}
+
+/// The reply of a new password; nothing when the operation was none.
+pub(super) fn password(finished: &Finished<Done>) -> Option<proto::SetPasswordResponse> {
+    let Done::Reset(done) = &finished.value else {
+        return None;
+    };
+    let user = done.changes.users.first()?;
+    let name = match user.email.is_empty() {
+        true => &user.id,
+        false => &user.email,
+    };
+    Some(proto::SetPasswordResponse {
+        message: match done.mode {
+            Mode::DryRun => format!("The password of {name} can be set; nothing was changed"),
+            Mode::Execute => format!("The password of {name} was set"),
+        },
+        user: Some(proto::AffectedUser {
+            id: user.id.clone(),
+            email: user.email.clone(),
+        }),
+        hash_prefix: done.changes.hash_prefix.clone().unwrap_or_default(),
+        result: result(finished),
+    })
+}
+
+/// The reply of a cleared cache; nothing when the operation was none.
+pub(super) fn cleared(finished: &Finished<Done>) -> Option<proto::ClearCacheResponse> {
+    let Done::Cleared(cleared) = &finished.value else {
+        return None;
+    };
+    let total: u64 = cleared.patterns.iter().map(|(_, keys)| keys).sum();
+    let keys = counted(total, "key");
+    let dry = cleared.mode == Mode::DryRun;
+    let counts = cleared.patterns.iter();
+    let counts = counts.map(|(pattern, keys)| proto::PublicCount {
+        name: pattern.clone(),
+        count: number(*keys),
+    });
+    Some(proto::ClearCacheResponse {
+        message: match dry {
+            true => format!("the cache has {keys}"),
+            false => format!("the cache was cleared of {keys}"),
+        },
+        keys: counts.collect(),
+        total_keys: number(total),
+        operation_id: finished.operation.to_string(),
+        actor: finished.actor.clone(),
+        environment: finished.environment.clone(),
+        finish_time: moment(finished.at),
+        duration: span(finished.took),
+        validate_only: dry,
+    })
+}
+
+/// One event of a recipe: those of a full reset.
+pub(super) fn recipe_event(number: i64, event: Event) -> proto::RunRecipeResponse {
+    use proto::run_recipe_response::Event as Told;
+    let event = match event {
+        Event::Started(event) => Told::Started(event),
+        Event::StepStarted(event) => Told::StepStarted(event),
+        Event::StepFinished(event) => Told::StepFinished(event),
+        Event::Committed(event) => Told::Committed(event),
+        Event::HookFinished(event) => Told::HookFinished(event),
+        Event::EffectsFinished(event) => Told::EffectsFinished(event),
+        Event::Finished(event) => Told::Finished(event),
+    };
+    proto::RunRecipeResponse {
+        number,
+        event: Some(event),
+    }
+}
+
+/// One event of a full reset.
+pub(super) fn full_reset_event(number: i64, event: Event) -> proto::FullResetResponse {
+    proto::FullResetResponse {
+        number,
+        event: Some(event),
+    }
 }

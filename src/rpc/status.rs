@@ -169,6 +169,18 @@ fn told(error: &Error) -> Told {
                 .with("table", table)
                 .with("obstacle", obstacle)
         }
+        Error::Plan(plan::Error::Preserved { recipe, table, .. }) => {
+            Told::new(Code::FailedPrecondition, ErrorReason::TablePreserved)
+                .with("recipe", recipe)
+                .with("table", table)
+        }
+        Error::RecipeNotFound { name, known } => {
+            Told::new(Code::NotFound, ErrorReason::RecipeNotFound)
+                .resource("recipe", name, "not a recipe of this target's policy")
+                .with("recipe", name)
+                .with("known", known)
+        }
+        Error::Cache(_) => Told::new(Code::Unavailable, ErrorReason::CacheUnavailable).retry(),
         Error::Target(error) => at_target(error),
         Error::Journal(_) => Told::new(Code::FailedPrecondition, ErrorReason::AuditUnavailable),
         Error::Hook { command, problem } => {
@@ -220,7 +232,9 @@ fn recorded(reason: &str) -> Told {
     let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}"))
         .unwrap_or(ErrorReason::InvariantViolated);
     let code = match reason {
-        ErrorReason::UserNotFound | ErrorReason::TargetNotFound => Code::NotFound,
+        ErrorReason::UserNotFound | ErrorReason::TargetNotFound | ErrorReason::RecipeNotFound => {
+            Code::NotFound
+        }
         ErrorReason::UserExists => Code::AlreadyExists,
         ErrorReason::InvalidField | ErrorReason::RequestIdReused => Code::InvalidArgument,
         ErrorReason::BlastRadiusExceeded => Code::ResourceExhausted,
@@ -233,6 +247,7 @@ fn recorded(reason: &str) -> Told {
         | ErrorReason::OperationInProgress
         | ErrorReason::OperationAborted => Code::Aborted,
         ErrorReason::DatabaseUnavailable
+        | ErrorReason::CacheUnavailable
         | ErrorReason::ServiceNotInitialized
         | ErrorReason::ServerDraining => Code::Unavailable,
         ErrorReason::InvariantViolated => Code::Internal,
@@ -285,6 +300,11 @@ fn at_target(error: &target::Error) -> Told {
         E::Violation { step, detail } => precondition(ErrorReason::ConstraintViolated)
             .with("step", step)
             .with("detail", detail),
+        E::Seed {
+            file, statement, ..
+        } => precondition(ErrorReason::SeedFailed)
+            .with("file", file)
+            .with("statement", statement.to_string()),
         E::DeadlineExceeded { phase } => {
             Told::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded).with("phase", phase)
         }

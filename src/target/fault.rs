@@ -59,6 +59,16 @@ pub enum Error {
         /// What refused, as far as it can be told.
         detail: String,
     },
+    /// A statement of a seed failed.
+    #[error("statement {statement} of {file} failed, so nothing was changed: {source}")]
+    Seed {
+        /// The file.
+        file: String,
+        /// Its place in the file, from 1.
+        statement: usize,
+        /// Why.
+        source: Box<Error>,
+    },
     /// Other transactions were in the way, each time it was tried.
     #[error("other transactions were in the way {0} times: try again")]
     Conflict(u32),

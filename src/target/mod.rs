@@ -18,7 +18,9 @@ pub use account::{Creation, NewUser};
 pub use armed::{Arming, Fate, commit_proof};
 pub use brake::Brake;
 pub use connection::Credentials;
-pub use execute::{Choice, Elsewhere, Executed, Request, Start, Strategy, strategy};
+pub use execute::{
+    Besides, Choice, Elsewhere, Executed, NewPassword, Request, Sowing, Start, Strategy, strategy,
+};
 pub use fault::{Error, Fault};
 pub use pending::{Backlog, Claimed, Settled, Whose};
 pub use size::{Sizes, TableSize, UserCount};
@@ -31,7 +33,7 @@ use std::{
 use connection::{Pool, Session};
 
 use crate::{
-    dialect::{Dialect, Raw, Row, Statement},
+    dialect::{Dialect, Raw, Row, SeedError, SeedFile, Statement},
     guard::{Seen, Setting},
     plan::{Model, Problem},
     policy::Policy,
@@ -191,14 +193,14 @@ impl Target {
     /// Has the database read the conditions of the policy, so that a wrong one
     /// is told before the first sweep.
     async fn understands(&self, session: &mut Session, model: &Model) -> Result<(), Error> {
-        for (&table, condition) in model.orphans() {
+        for (place, table, condition) in model.conditions() {
             let name = &model.schema().table(table).name;
             let sql = format!(
                 "SELECT '1' FROM {} WHERE ({condition}) LIMIT 0",
                 self.dialect.table(name)
             );
             if session.query(&Statement::plain(sql)).await.is_err() {
-                let text = format!("orphans of {name}: the database does not take {condition:?}");
+                let text = format!("{place} of {name}: the database does not take {condition:?}");
                 return Err(Error::Policy {
                     target: self.name().to_owned(),
                     problems: vec![Problem::new(text)],
@@ -278,6 +280,15 @@ impl Target {
             transaction.batch(text).await?;
         }
         transaction.commit().await
+    }
+
+    /// Reads a seed file as this target's database would.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not one of rows that are put in place.
+    pub fn seed(&self, name: &str, text: &str) -> Result<SeedFile, SeedError> {
+        SeedFile::parse(self.dialect.as_ref(), name, text)
     }
 
     /// Closes the connections.

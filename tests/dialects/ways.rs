@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use resetd::{
     operation::{Level, Mode, OperationId, UserSelector},
-    target::{Brake, Request, Strategy},
+    target::{Besides, Brake, Request, Strategy},
 };
 use uuid::Uuid;
 
@@ -42,6 +42,7 @@ const SHOP: &str = "
 async fn way(world: &World, order: &Order) -> Strategy {
     let cleared = world.clear(order).await.unwrap();
     let request = Request {
+        besides: Besides::default(),
         operation: OperationId::from(Uuid::now_v7()),
         mode: Mode::Execute,
         started: Timestamp::now(),

@@ -62,6 +62,7 @@ impl Wire {
             reflection: Reflection::Off,
             drain: Duration::from_secs(30),
             targets: vec![TargetConfig {
+                seeds: resetd::config::SeedConfig::default(),
                 name: "shop".to_owned(),
                 environment: Some(environment.to_owned()),
                 extra_environments: Vec::new(),
@@ -122,6 +123,7 @@ impl Wire {
     /// The events of a full reset, and how it ended.
     async fn everything(&mut self) -> (Vec<Event>, Result<(), Status>) {
         let request = FullResetRequest {
+            reseed: false,
             confirmation: PHRASE.to_owned(),
             ..FullResetRequest::default()
         };

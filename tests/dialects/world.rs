@@ -13,7 +13,7 @@ use resetd::{
     operation::{Changes, Mode, OperationId},
     plan::{self, Plan},
     policy::Policy,
-    target::{self, Arming, Credentials, Request, Target},
+    target::{self, Arming, Besides, Credentials, Request, Target},
 };
 use uuid::Uuid;
 
@@ -326,6 +326,7 @@ impl World {
         mode: Mode,
     ) -> Result<Changes, Failure> {
         let request = Request {
+            besides: Besides::default(),
             operation: OperationId::from(Uuid::now_v7()),
             mode,
             started: Timestamp::now(),

@@ -8,7 +8,7 @@ use resetd::{
     operation::{Changes, Mode, OperationId, UserSelector},
     plan::{self, Plan, Scope},
     policy::Policy,
-    target::{Arming, Brake, Credentials, Deadline, Error, Request, Start, Target},
+    target::{Arming, Besides, Brake, Credentials, Deadline, Error, Request, Start, Target},
 };
 use uuid::Uuid;
 
@@ -125,6 +125,7 @@ impl Bench {
         let cleared = guard::clear(plan, setting, seen, Limits { max_rows }, self.now)
             .map_err(|refused: Refused| Error::Refused(refused))?;
         let request = Request {
+            besides: Besides::default(),
             operation: OperationId::from(Uuid::now_v7()),
             mode,
             started: self.now,

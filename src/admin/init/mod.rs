@@ -13,7 +13,7 @@ use super::token;
 use crate::{
     access::Role,
     address::Address,
-    config::{MAX_ROWS, MAX_ROWS_BULK, TargetConfig},
+    config::{MAX_ROWS, MAX_ROWS_BULK, SeedConfig, TargetConfig},
     guard::{Limits, NameRules},
     plan::{Model, Problem},
     policy::{self, Policy},
@@ -164,6 +164,7 @@ pub async fn run(request: &Request) -> Result<Written, Error> {
 
 fn target(request: &Request) -> Result<Target, Error> {
     let config = TargetConfig {
+        seeds: SeedConfig::default(),
         name: "default".to_owned(),
         environment: Some(request.environment.clone()),
         extra_environments: Vec::new(),

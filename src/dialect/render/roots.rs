@@ -3,7 +3,7 @@
 use super::{ROW, Renderer, list};
 use crate::{
     dialect::Statement,
-    plan::{Mark, MarkedTable, SetId},
+    plan::{Mark, MarkedTable, Role, Scope, SetId},
     policy::{Cleanup, Value},
     schema::{ColumnId, Locator},
 };
@@ -24,6 +24,8 @@ pub enum Seed<'a> {
     },
     /// Rows that have no owner any more, by the policy's conditions.
     Orphans,
+    /// What a recipe of the policy names.
+    Recipe,
     /// The users that a full reset keeps.
     Kept {
         /// Whether admins are among them.
@@ -97,7 +99,7 @@ impl Renderer<'_> {
             return None;
         }
         let (named, eligible) = match seed {
-            Seed::Key(_) | Seed::Orphans | Seed::Kept { .. } => return None,
+            Seed::Key(_) | Seed::Orphans | Seed::Recipe | Seed::Kept { .. } => return None,
             Seed::TestUsers(eligible) => {
                 (Condition::plain(self.has_test_email(eligible)), eligible)
             }
@@ -120,6 +122,17 @@ impl Renderer<'_> {
             self.table(self.plan.set(set).table),
             self.is_in(set),
             self.may_go(eligible),
+        ))
+    }
+
+    /// Counts the users of a set that are never reset.
+    #[must_use]
+    pub fn protected(&self, set: SetId, protected: &[String]) -> Statement {
+        Statement::plain(format!(
+            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND {}",
+            self.table(self.plan.set(set).table),
+            self.is_in(set),
+            self.is_listed(protected),
         ))
     }
 
@@ -192,6 +205,7 @@ impl Renderer<'_> {
                 let is_root = self.plan.set(set).is_root;
                 is_root.then(|| Condition::plain(format!("({condition})")))
             }
+            Seed::Recipe => self.named(set).map(Condition::plain),
             Seed::Kept { admins, protected } if !admins && protected.is_empty() => None,
             Seed::Kept { admins, protected } => {
                 let mut kept = vec![self.is_listed(protected)];
@@ -200,6 +214,23 @@ impl Renderer<'_> {
                 }
                 is_users.then(|| Condition::plain(format!("({})", kept.join(" OR "))))
             }
+        }
+    }
+
+    /// Which rows of a root set a recipe means.
+    fn named(&self, set: SetId) -> Option<String> {
+        let Scope::Recipe(name) = self.plan.scope() else {
+            return None;
+        };
+        let recipe = self.plan.model().recipe(name)?;
+        let set = self.plan.set(set);
+        match set.role {
+            Role::Owned => Some("(1 = 1)".to_owned()),
+            Role::Doomed => Some(match recipe.delete.get(&set.table)? {
+                Some(condition) => format!("({condition})"),
+                None => "(1 = 1)".to_owned(),
+            }),
+            Role::Kept => None,
         }
     }
 

@@ -81,7 +81,7 @@ impl Execution<'_> {
         let subjects = self.bind_users(&rules).await?;
         self.bind_rows(&rules, &subjects).await?;
         let constant = match self.request.start {
-            Start::Everything { .. } => vec![EVERYBODY.to_owned()],
+            Start::Everything { .. } | Start::Recipe { .. } => vec![EVERYBODY.to_owned()],
             _ => Vec::new(),
         };
         let plain = rules.iter().filter(|s| s.source == Source::Nothing);

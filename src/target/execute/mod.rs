@@ -9,6 +9,7 @@
 mod digest;
 mod elsewhere;
 mod find;
+mod seeds;
 mod sequences;
 mod steps;
 mod strategy;
@@ -18,6 +19,7 @@ mod wipe;
 pub use strategy::{Choice, Strategy, strategy};
 
 pub use elsewhere::Elsewhere;
+pub use seeds::{NewPassword, Sowing};
 
 use elsewhere::BoundEffects;
 
@@ -32,7 +34,7 @@ use crate::{
     failpoint,
     guard::{self, Cleared, Seen, UserFacts, UserRule},
     operation::{Changes, Mode, OperationId, Progress, TableCounts, User, UserSelector, counted},
-    plan::{Plan, Scope, SetId},
+    plan::{Plan, Role, Scope, SetId},
     schema::TableId,
 };
 
@@ -61,6 +63,19 @@ pub struct Request {
     pub elsewhere: Elsewhere,
     /// The digest of the dry run that it has to be the same as, if any.
     pub expected: Option<String>,
+    /// What is done besides the plan's steps.
+    pub besides: Besides,
+}
+
+/// What is done in the same transaction besides a plan's steps.
+#[derive(Debug, Clone, Default)]
+pub struct Besides {
+    /// The password that the user in scope gets.
+    pub password: Option<NewPassword>,
+    /// What is put in place afterwards.
+    pub sowing: Sowing,
+    /// The tables whose rows are counted at the end.
+    pub remaining: Vec<String>,
 }
 
 /// What an operation starts from, and on whose word.
@@ -86,6 +101,11 @@ pub enum Start {
     },
     /// The rows that have no owner any more.
     Orphans,
+    /// What a recipe names.
+    Recipe {
+        /// Keys or e-mails of users that it must not take.
+        protected: Vec<String>,
+    },
     /// Everything.
     Everything {
         /// Whether admins stay.
@@ -108,6 +128,7 @@ impl Start {
             Self::TestUsers(_)
             | Self::Marked { session: None, .. }
             | Self::Orphans
+            | Self::Recipe { .. }
             | Self::Everything { .. } => Hold::Exclusive,
         }
     }
@@ -314,20 +335,23 @@ impl Execution<'_> {
         failpoint::reach("rechecked").await;
         self.transaction.hold(self.request.start.hold()).await?;
         let mut changes = Changes::default();
-        if !self.find_roots(&mut changes).await? {
+        let Some(user) = self.find_roots(&mut changes).await? else {
             let digest = self.digest(&changes).await?;
             return Ok((changes, digest));
-        }
+        };
         failpoint::reach("found").await;
         self.check().await?;
         changes.shared = self.shared().await?;
         self.write_effects(&mut changes).await?;
         failpoint::reach("effects_written").await;
+        self.set_password(&user).await?;
         self.take_steps().await?;
         failpoint::reach("steps_taken").await;
         changes.tables = self.tables();
+        self.count_remaining(&mut changes).await?;
         self.cleared.limits().check(changes.total_rows())?;
         self.transaction.settle().await?;
+        self.verify_password(&user, &mut changes).await?;
         let digest = self.digest(&changes).await?;
         self.prove(&changes).await?;
         Ok((changes, digest))
@@ -338,8 +362,9 @@ impl Execution<'_> {
     }
 
     /// Finds the rows that the scope starts from and all that belongs to
-    /// them; false when there is nothing to start from.
-    async fn find_roots(&mut self, changes: &mut Changes) -> Result<bool, Error> {
+    /// them; nothing when there is nothing to start from. Gives the key of the
+    /// one user, where it is one.
+    async fn find_roots(&mut self, changes: &mut Changes) -> Result<Option<String>, Error> {
         match &self.request.start {
             Start::User {
                 user,
@@ -349,12 +374,13 @@ impl Execution<'_> {
                 let Some(found) = self.find_user(user, *allow_missing).await? else {
                     let warning = format!("no user {user} was there to reset");
                     changes.warnings.push(warning);
-                    return Ok(false);
+                    return Ok(None);
                 };
                 rule.check(&found)?;
                 self.find_all(&Seed::Key(&found.id)).await?;
                 self.check_users(rule).await?;
                 self.name_users(&Seed::Key(&found.id), changes).await?;
+                return Ok(Some(found.id));
             }
             Start::TestUsers(eligible) => {
                 self.find_all(&Seed::TestUsers(eligible)).await?;
@@ -369,6 +395,10 @@ impl Execution<'_> {
                 self.name_users(&seed, changes).await?;
             }
             Start::Orphans => self.find_all(&Seed::Orphans).await?,
+            Start::Recipe { protected } => {
+                self.find_all(&Seed::Recipe).await?;
+                self.check_protected(protected).await?;
+            }
             Start::Everything {
                 preserve_admins,
                 protected,
@@ -383,7 +413,22 @@ impl Execution<'_> {
                 changes.warnings.push(format!("Preserved {kept}"));
             }
         }
-        Ok(true)
+        Ok(Some(String::new()))
+    }
+
+    /// A recipe takes no users that are never reset.
+    async fn check_protected(&mut self, protected: &[String]) -> Result<(), Error> {
+        let users = self.plan.model().users().table;
+        let mut sets = self.plan.sets();
+        let doomed = sets.find(|(_, set)| set.role == Role::Doomed && set.table == users);
+        let Some((set, _)) = doomed.filter(|(id, _)| self.sizes[id.index()] > 0) else {
+            return Ok(());
+        };
+        let statement = self.renderer().protected(set, protected);
+        match self.transaction.count("checking users", &statement).await? {
+            0 => Ok(()),
+            rows => Err(guard::taken_along(rows).into()),
+        }
     }
 
     /// The root set in the users table.

@@ -38,8 +38,9 @@ impl Execution<'_> {
             }
         }
         let question = Statement::plain(question);
-        // Without kept rows nothing is left whose number would count.
-        let empty = match self.wipes_at_once() {
+        // Without kept and seeded rows nothing is left whose number would count.
+        let is_empty = self.wipes_at_once() && self.request.besides.sowing.files.is_empty();
+        let empty = match is_empty {
             true => wiped.clone(),
             false => BTreeSet::new(),
         };

@@ -22,6 +22,7 @@ impl Execution<'_> {
     pub(super) async fn take_steps(&mut self) -> Result<(), Error> {
         if matches!(self.plan.scope(), Scope::Everything) && self.wipes_at_once() {
             self.wipe_at_once().await?;
+            self.sow().await?;
             return self.restart_sequences().await;
         }
         let overlaps = self.overlaps().await?;
@@ -69,6 +70,7 @@ impl Execution<'_> {
             });
         }
         self.sweep().await?;
+        self.sow().await?;
         self.restart_sequences().await
     }
 

@@ -54,6 +54,9 @@ fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'st
     let Start::User { .. } = &request.start else {
         return Some("more than one user's rows can be in scope");
     };
+    if request.besides.password.is_some() {
+        return Some("a password is set with it, and read back");
+    }
     if !dialect.deletes_together() {
         return Some("the database changes one table in a statement");
     }

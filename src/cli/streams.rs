@@ -1,23 +1,24 @@
-//! The one command that streams: asks for the phrase by which a full reset is
-//! confirmed, and tells each of its events as it happens.
+//! The commands that stream, a full reset and a recipe: ask for the phrase by
+//! which they are confirmed, and tell each event as it happens.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use super::arguments::FullReset;
+use super::arguments::{FullReset, Recipe};
 use super::failure::Failure;
 use super::page::{Page, Tone};
 use super::{Form, json, print, put, units};
-use crate::client::Client;
+use crate::client::{Client, Events};
 use crate::proto::full_reset_response::Event;
 use crate::proto::{
-    FullResetRequest, FullResetResponse, OperationStarted, ResetResult, StepFinished,
+    FullResetRequest, FullResetResponse, GetStatusRequest, OperationStarted, ResetResult,
+    RunRecipeRequest, StepFinished,
 };
 
 /// The width of a step's title; longer ones push what follows to the right.
 const TITLE: usize = 44;
 
-/// What is told of a full reset on its way.
+/// What is told of an operation on its way.
 struct Teller {
     form: Form,
     dry_run: bool,
@@ -32,20 +33,32 @@ struct Teller {
 /// a terminal. Without either it is empty, and the server's refusal says which
 /// one it wants.
 pub(super) fn confirmation(reset: &FullReset, address: &str) -> Result<String, Failure> {
-    match &reset.confirmation {
+    let warning =
+        format!("This empties the database behind {address}, but for what its policy keeps.");
+    phrase(reset.confirmation.as_ref(), reset.dry_run, &warning)
+}
+
+/// The same for a recipe; there is nothing to confirm about a list.
+pub(super) fn of_recipe(recipe: &Recipe, address: &str) -> Result<String, Failure> {
+    let Some(name) = &recipe.name else {
+        return Ok(String::new());
+    };
+    let warning = format!("This runs recipe {name} on the database behind {address}.");
+    phrase(recipe.confirmation.as_ref(), recipe.dry_run, &warning)
+}
+
+fn phrase(given: Option<&String>, dry_run: bool, warning: &str) -> Result<String, Failure> {
+    match given {
         Some(phrase) => Ok(phrase.clone()),
-        None if reset.dry_run || !io::stdin().is_terminal() => Ok(String::new()),
-        None => ask(address).map_err(Failure::Terminal),
+        None if dry_run || !io::stdin().is_terminal() => Ok(String::new()),
+        None => ask(warning).map_err(Failure::Terminal),
     }
 }
 
 /// Asks on standard error: standard output may be a file.
-fn ask(address: &str) -> io::Result<String> {
+fn ask(warning: &str) -> io::Result<String> {
     let mut stderr = io::stderr().lock();
-    writeln!(
-        stderr,
-        "This empties the database behind {address}, but for what its policy keeps."
-    )?;
+    writeln!(stderr, "{warning}")?;
     write!(
         stderr,
         "Type the confirmation phrase to go on (Enter alone shows which one): "
@@ -57,7 +70,7 @@ fn ask(address: &str) -> io::Result<String> {
 }
 
 /// Makes the call and tells its events. Gives the text of the result.
-pub(super) async fn follow(
+pub(super) async fn run(
     client: &Client,
     target: String,
     reset: &FullReset,
@@ -71,9 +84,39 @@ pub(super) async fn follow(
         validate_only: reset.dry_run,
         confirmation,
         preserve_admins: Some(!reset.no_preserve_admins),
+        reseed: reset.reseed,
     };
-    let mut events = client.full_reset(request).await?;
-    let mut teller = Teller::new(form, reset.dry_run);
+    follow(client.full_reset(request).await?, reset.dry_run, form).await
+}
+
+/// The same for a recipe.
+pub(super) async fn run_recipe(
+    client: &Client,
+    target: String,
+    recipe: &Recipe,
+    confirmation: String,
+    form: Form,
+) -> Result<String, Failure> {
+    let Some(name) = recipe.name.clone() else {
+        let status = client.get_status(GetStatusRequest { target }).await?;
+        return Ok(match form {
+            Form::Table(paint) => print::recipes(&status.recipes, paint),
+            Form::Json => super::pretty(&json::recipes(&status.recipes)),
+        });
+    };
+    let request = RunRecipeRequest {
+        target,
+        request_id: recipe.terms.request_id(),
+        plan_token: recipe.terms.plan_token(),
+        validate_only: recipe.dry_run,
+        recipe: name,
+        confirmation,
+    };
+    follow(client.run_recipe(request).await?, recipe.dry_run, form).await
+}
+
+async fn follow(mut events: Events, dry_run: bool, form: Form) -> Result<String, Failure> {
+    let mut teller = Teller::new(form, dry_run);
     let mut told = Ok(());
     while let Some(message) = events.next().await? {
         let text = teller.tell(message);

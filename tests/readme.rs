@@ -106,6 +106,9 @@ fn the_configuration_is_read_as_it_stands() {
     let (config, policy) = (example("[[targets]]"), example("[users]"));
     let variables = variables(folder.path());
     fs::write(folder.path().join("policy.toml"), &policy).unwrap();
+    for seed in ["seed.sql", "progress.sql"] {
+        fs::write(folder.path().join(seed), "SELECT 1;").unwrap();
+    }
     let path = folder.path().join("resetd.toml");
     fs::write(&path, &config).unwrap();
     let read = Config::from_file(&path, &variables).unwrap();
@@ -135,7 +138,7 @@ fn the_policy_leaves_no_key_out() {
 
 /// Puts a key that nobody knows into each table of an example. The parser's
 /// complaint lists the keys that it knows, and the example has to show each of
-/// them, in this table or in a sibling of it in a list.
+/// them, in this table or in one of a list of the same name.
 fn assert_complete(text: &str, complaint: &dyn Fn(&str) -> Option<String>, least: usize) {
     let example: Value = text.parse::<Table>().unwrap().into();
     let paths = tables(&example);
@@ -150,7 +153,13 @@ fn assert_complete(text: &str, complaint: &dyn Fn(&str) -> Option<String>, least
             continue;
         };
         asked += 1;
-        let siblings = paths.iter().filter(|other| keys(other).eq(keys(path)));
+        // What a list holds looks the same wherever the list is called so.
+        let in_list = matches!(path.last(), Some(Step::Place(_)));
+        let is_sibling = |other: &&Vec<Step>| match in_list {
+            true => keys(other).last() == keys(path).last(),
+            false => keys(other).eq(keys(path)),
+        };
+        let siblings = paths.iter().filter(is_sibling);
         let shown: BTreeSet<String> = siblings
             .flat_map(|other| at(&mut example.clone(), other).clone())
             .map(|(key, _)| key)
@@ -410,7 +419,10 @@ fn example(table: &str) -> String {
 fn variables(folder: &Path) -> Variables {
     let dotenv = folder.join(".env");
     let redis = "redis://localhost:7000,redis://localhost:7001";
-    let lines = format!("SHOP_QA_URL={EXAMPLE_URL}\nSHOP_QA_REDIS={redis}\n");
+    let lines = format!(
+        "SHOP_QA_URL={EXAMPLE_URL}\nSHOP_QA_REDIS={redis}\n\
+         ADMIN_EMAIL=admin@corp.example\nADMIN_PASSWORD=secret\n"
+    );
     fs::write(&dotenv, lines).unwrap();
     Variables::read(&dotenv).unwrap()
 }

@@ -1,18 +1,21 @@
 //! Who may call what: every method that the descriptor declares, for every
 //! role, and every way of not being anybody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use resetd::{
     access::{Principal, Role, Token},
     admin::token,
+    config::Config,
+    policy::Cache,
     proto::{
-        self, CancelOperationRequest, CleanupRequest, CreateTestUserRequest, FullResetRequest,
-        GetOperationRequest, GetStatusRequest, ListOperationsRequest, ResetTestUsersRequest,
-        ResetUserRequest, StatisticsRequest, WatchOperationRequest,
-        get_operation_request::Operation,
+        self, CancelOperationRequest, CleanupRequest, ClearCacheRequest, CreateTestUserRequest,
+        FullResetRequest, GetOperationRequest, GetStatusRequest, ListOperationsRequest,
+        ResetTestUsersRequest, ResetUserRequest, RunRecipeRequest, SetPasswordRequest,
+        StatisticsRequest, WatchOperationRequest, get_operation_request::Operation,
+        set_password_request,
     },
 };
 use tonic::{Code, transport::Channel};
@@ -54,6 +57,24 @@ const SESSION: &str = "test_session_1640995200_abc12345";
 
 /// An operation that is not there: whoever may look for it is told so.
 const UNKNOWN: &str = "019a0000-0000-7000-8000-000000000000";
+
+/// Whoever may clear a cache is told that there is none.
+const WITHOUT_REDIS: &str = "without Redis";
+
+/// What the demo's policy says besides, so that every call can be made.
+fn everything(config: &mut Config) {
+    let target = &mut config.targets[0];
+    target.policy.recipes = toml::from_str(
+        "[plain]\ntitle = 'done'\ndelete = ['webhook_events']\n\
+         [grave]\ntitle = 'done'\ndelete = ['webhook_events']\nminimum_role = 'superuser'\n",
+    )
+    .unwrap();
+    target.policy.full_reset.seed = vec!["seed.sql".to_owned()];
+    let seed = ("seed.sql".to_owned(), "SELECT 1".to_owned());
+    target.seeds.files = BTreeMap::from([seed]);
+    let patterns = vec!["cache:*".to_owned()];
+    target.policy.cache = Some(Cache { patterns });
+}
 
 /// Every method, and each variant of a message that asks for more.
 const MATRIX: &[Row] = &[
@@ -99,6 +120,34 @@ const MATRIX: &[Row] = &[
             validate_only: dry,
             confirmation: "I UNDERSTAND THIS WILL DELETE ALL DATA".to_owned(),
             ..FullResetRequest::default()
+        };
+        request.encode_to_vec()
+    }),
+    row("FullReset", "reseed", Role::Superuser, |dry| {
+        let request = FullResetRequest {
+            validate_only: dry,
+            reseed: true,
+            ..FullResetRequest::default()
+        };
+        request.encode_to_vec()
+    }),
+    row("RunRecipe", "", Role::Admin, |dry| recipe(dry, "plain")),
+    row("RunRecipe", "of superusers", Role::Superuser, |dry| {
+        recipe(dry, "grave")
+    }),
+    row("SetPassword", "", Role::Admin, |dry| {
+        let request = SetPasswordRequest {
+            validate_only: dry,
+            user: Some(set_password_request::User::Email(BUYER.to_owned())),
+            password: "correct horse".to_owned(),
+            ..SetPasswordRequest::default()
+        };
+        request.encode_to_vec()
+    }),
+    row("ClearCache", WITHOUT_REDIS, Role::Admin, |dry| {
+        let request = ClearCacheRequest {
+            validate_only: dry,
+            ..ClearCacheRequest::default()
         };
         request.encode_to_vec()
     }),
@@ -155,6 +204,15 @@ fn cleanup(validate_only: bool, session: Option<&str>) -> Vec<u8> {
         validate_only,
         test_session_id: session.map(str::to_owned),
         ..CleanupRequest::default()
+    };
+    request.encode_to_vec()
+}
+
+fn recipe(validate_only: bool, recipe: &str) -> Vec<u8> {
+    let request = RunRecipeRequest {
+        validate_only,
+        recipe: recipe.to_owned(),
+        ..RunRecipeRequest::default()
     };
     request.encode_to_vec()
 }
@@ -231,7 +289,7 @@ fn every_method_that_is_declared_has_its_row() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_asks_for_its_least_role_and_no_more() {
-    let server = Server::start().await;
+    let server = Server::with(everything).await;
     let channel = server.channel().await;
     let before = server.data.dump().await;
     let (mut refusals, mut leaves) = (0, 0);
@@ -256,6 +314,9 @@ async fn every_method_asks_for_its_least_role_and_no_more() {
                 match answer {
                     Err(status) if row.variant == UNKNOWN => {
                         Told::of(&status).is(Code::NotFound, "OPERATION_NOT_FOUND");
+                    }
+                    Err(status) if row.variant == WITHOUT_REDIS => {
+                        Told::of(&status).is(Code::Unavailable, "CACHE_UNAVAILABLE");
                     }
                     other => drop(other.unwrap_or_else(|status| panic!("{name}: {status:?}"))),
                 }

@@ -29,6 +29,7 @@ mod operations;
 mod process;
 mod production;
 mod raw;
+mod recipes;
 mod refusals;
 mod reset;
 mod rollback;

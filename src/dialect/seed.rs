@@ -146,11 +146,16 @@ impl<'a> Source<'a> {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let line = count(location.line).saturating_sub(1);
         let start = self.lines.get(line).copied().unwrap_or(self.text.len());
-        let letters = self.text[start..].char_indices();
+        let letters = self.text.get(start..).unwrap_or_default().char_indices();
         let mut letters = letters.skip(count(location.column).saturating_sub(1));
         letters
             .next()
             .map_or(self.text.len(), |(place, _)| start + place)
+    }
+
+    /// The SQL between two places.
+    fn sql(&self, from: usize, to: usize) -> Piece {
+        Piece::Sql(self.text.get(from..to).unwrap_or_default().to_owned())
     }
 
     /// The text of a statement, cut at its `{{name}}`.
@@ -161,15 +166,15 @@ impl<'a> Source<'a> {
         let mut rest = tokens;
         while let Some(token) = rest.first() {
             if let Some(name) = placeholder(rest) {
-                let before = self.text[from..self.at(token.span.start)].to_owned();
-                pieces.extend([Piece::Sql(before), Piece::Value(name)]);
+                let before = self.sql(from, self.at(token.span.start));
+                pieces.extend([before, Piece::Value(name)]);
                 from = rest.get(4).map_or(end, |last| self.at(last.span.end));
                 rest = rest.get(5..).unwrap_or_default();
             } else {
                 rest = rest.get(1..).unwrap_or_default();
             }
         }
-        pieces.push(Piece::Sql(self.text[from..end].to_owned()));
+        pieces.push(self.sql(from, end));
         pieces
     }
 }

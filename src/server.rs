@@ -56,14 +56,6 @@ pub enum Error {
         /// What is wrong with it.
         source: DomainError,
     },
-    /// The database's product is not served.
-    #[error("target {target} is {product}, which this version does not serve")]
-    Product {
-        /// The target.
-        target: String,
-        /// The product.
-        product: &'static str,
-    },
     /// The policy names a directory that the configuration does not.
     #[error("the policy of target {target} names root {root}, which [targets.roots] does not have")]
     Root {
@@ -301,7 +293,7 @@ pub fn serve(config: &TargetConfig) -> Result<Served, Error> {
         database: config.address.database().to_owned(),
         names: config.names.clone(),
     };
-    let credentials = credentials(&config.name, &config.address)?;
+    let credentials = credentials(&config.address);
     let target = Target::new(setting, config.policy.clone(), credentials);
     let seeds = seeds(&target, config).map_err(|source| Error::Seed {
         target: config.name.clone(),
@@ -323,26 +315,27 @@ fn seeds(target: &Target, config: &TargetConfig) -> Result<Seeds, SeedError> {
     Seeds::new(files?, config.seeds.values.clone())
 }
 
-fn credentials(target: &str, address: &Address) -> Result<Credentials, Error> {
-    let refused = |product| {
-        Err(Error::Product {
-            target: target.to_owned(),
-            product,
-        })
-    };
+fn credentials(address: &Address) -> Credentials {
     match address.engine() {
-        Product::Sqlite => Ok(Credentials::Sqlite {
+        Product::Sqlite => Credentials::Sqlite {
             path: Path::new(address.database()).to_owned(),
             create: false,
-        }),
-        Product::Postgres => Ok(Credentials::Postgres {
+        },
+        Product::Postgres => Credentials::Postgres {
             host: address.host().unwrap_or_default().to_owned(),
             port: address.port().unwrap_or_default(),
             user: address.user().map_or_else(user_name, str::to_owned),
             password: address.password().map(|p| p.expose().to_owned()),
             database: address.database().to_owned(),
             tls: address.tls(),
-        }),
-        Product::MySql => refused("MySQL"),
+        },
+        Product::MySql => Credentials::MySql {
+            host: address.host().unwrap_or_default().to_owned(),
+            port: address.port().unwrap_or_default(),
+            user: address.user().map_or_else(user_name, str::to_owned),
+            password: address.password().map(|p| p.expose().to_owned()),
+            database: address.database().to_owned(),
+            tls: address.tls(),
+        },
     }
 }

@@ -17,7 +17,8 @@ pub struct Catalogue {
     /// has heirs.
     pub tables: String,
     /// schema, table, column, type, nullable, default, generated, automatic,
-    /// position in the primary key (from 1), collation.
+    /// position in the primary key (from 1), collation, and where there is such
+    /// a thing, self-updating.
     pub columns: String,
     /// schema, table, number, name, child column, parent schema, parent table,
     /// parent column, action, deferrable; ordered within each key.
@@ -89,6 +90,12 @@ impl Raw {
                 tables[place].indexes.push(Index { columns, unique });
             }
         }
+        for table in &mut tables {
+            let is_unlocated = table.locator == Locator::Columns(Vec::new());
+            if is_unlocated && let Some(columns) = told_apart(table) {
+                table.locator = Locator::Columns(columns);
+            }
+        }
         let foreign_keys = foreign_keys(&self.foreign_keys, &tables, &places);
         Schema::new(tables, foreign_keys, self.fingerprint)
     }
@@ -136,6 +143,7 @@ fn column(row: &Row) -> Column {
         generated: flag(row, 6),
         automatic: flag(row, 7),
         collation: optional(row, 9),
+        self_updating: flag(row, 10),
     }
 }
 
@@ -158,6 +166,15 @@ fn indexes(rows: &[Row]) -> Vec<Named> {
         entry.unique = flag(row, 4);
     }
     found.into_values().collect()
+}
+
+/// Columns by which rows are told apart that have no primary key: unique and
+/// never NULL.
+fn told_apart(table: &Table) -> Option<Vec<ColumnId>> {
+    let required = |id: &ColumnId| !table.column(*id).nullable;
+    let mut indexes = table.indexes.iter();
+    let found = indexes.find(|index| index.unique && index.columns.iter().all(required));
+    found.map(|index| index.columns.clone())
 }
 
 fn columns_named(table: &Table, names: &[Option<String>]) -> Option<Vec<ColumnId>> {

@@ -4,12 +4,14 @@
 //! statements of a plan with it, the same for all of them.
 
 mod catalogue;
+mod mysql;
 mod postgres;
 mod render;
 mod seed;
 mod sqlite;
 
 pub use catalogue::{Catalogue, Raw, Row};
+pub use mysql::MySql;
 pub use postgres::Postgres;
 pub use render::{Chain, Eligible, Going, Renderer, Seed, Tally, reachable};
 pub use seed::{SeedError, SeedFile};
@@ -101,6 +103,16 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The statement that makes a table of ours with these columns and types.
     fn create_temporary(&self, name: &str, columns: &[(String, String)]) -> String;
 
+    /// The statement that takes away a table of ours.
+    fn drop_temporary(&self, name: &str) -> String {
+        format!("DROP TABLE {}", self.temporary(name))
+    }
+
+    /// Deletes rows of a table that the rest of the statement calls `row`.
+    fn delete(&self, table: &str, row: &str) -> String {
+        format!("DELETE FROM {table} AS {row}")
+    }
+
     /// The type of a temporary column that holds the values of `column`.
     fn key_type(&self, column: &Column) -> String;
 
@@ -167,6 +179,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Makes a sequence give `next`.
     fn restart(&self, sequence: &str, next: i64) -> String;
 
+    /// True when that ends a transaction, and so has to wait for its commit.
+    fn restarts_after_commit(&self) -> bool {
+        false
+    }
+
     /// Begins the transaction of an operation, which may take `time`, and
     /// sets what holds for it.
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
@@ -198,6 +215,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// True when deletions that need one another are one statement; false
     /// when their checks wait for the commit anyway.
     fn deletes_together(&self) -> bool;
+
+    /// What stops the checks of foreign keys and what resumes them, where they
+    /// cannot wait until rows that need one another are all gone. What went
+    /// meanwhile has to be checked by whoever did it.
+    fn unchecked(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
 
     /// Makes every check happen that has waited, while there is still a
     /// transaction to roll back.

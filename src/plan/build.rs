@@ -135,8 +135,8 @@ fn obstacles(plan: &Plan) -> Result<(), Error> {
         if table.locator == Locator::Columns(Vec::new()) {
             return Err(Error::Obstacle {
                 table: table.name.to_string(),
-                obstacle: "it is partitioned and has no primary key, so its rows cannot be told \
-                           apart"
+                obstacle: "it has no primary key or the like, and the database has nothing else \
+                           to tell its rows apart by"
                     .to_owned(),
             });
         }

@@ -261,6 +261,8 @@ fn at_target(error: &target::Error) -> Told {
     let precondition = |reason| Told::new(Code::FailedPrecondition, reason);
     match error {
         E::Unavailable(_) => Told::new(Code::Unavailable, ErrorReason::DatabaseUnavailable).retry(),
+        E::Product(product) => Told::new(Code::Unavailable, ErrorReason::ServiceNotInitialized)
+            .with("product", product),
         E::Busy => Told::new(Code::Aborted, ErrorReason::LockTimeout).retry(),
         E::Conflict(_) => Told::new(Code::Aborted, ErrorReason::Deadlock).retry(),
         E::Cancelled => Told::new(Code::Cancelled, ErrorReason::OperationCancelled),

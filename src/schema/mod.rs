@@ -78,6 +78,9 @@ pub struct Column {
     pub generated: bool,
     /// True when the database numbers it where it is left out.
     pub automatic: bool,
+    /// True when the database itself sets it whenever the row is updated,
+    /// unless the update says otherwise.
+    pub self_updating: bool,
     /// The collation by which a unique index compares it, where that is not
     /// the database's plain one.
     pub collation: Option<String>,

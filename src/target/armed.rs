@@ -114,7 +114,7 @@ async fn write(
     let dialect = transaction.dialect;
     let step = "arming";
     for statement in dialect.arm() {
-        transaction.run(step, &Statement::plain(statement)).await?;
+        transaction.batch_during(step, &statement).await?;
     }
     let seen = seen(transaction.session(), dialect).await?;
     if seen.database != database {
@@ -169,7 +169,8 @@ pub(super) async fn seen(session: &mut Session, dialect: &dyn Dialect) -> Result
         let table = dialect.own_table("marker");
         let sql = format!(
             "SELECT id, environment, database_name, server_identity, armed_by, armed_at, \
-             expires_at, CAST(protected AS TEXT) FROM {table}"
+             expires_at, {} FROM {table}",
+            dialect.as_text("protected")
         );
         for row in session.rows(&Statement::plain(sql)).await? {
             markers.push(marker(&row)?);

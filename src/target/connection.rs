@@ -7,6 +7,7 @@ use std::{
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    mysql::{self, MySqlPool},
     pool::PoolConnection,
     postgres::{self, PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
     sqlite::{self, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions},
@@ -15,10 +16,11 @@ use sqlx::{
 use super::{
     Brake, LOCK_TIMEOUT,
     fault::{Error, Fault},
+    mariadb,
 };
 use crate::{
     address::TlsMode,
-    dialect::{Dialect, Postgres, Row, Sqlite, Statement},
+    dialect::{Dialect, MySql, Postgres, Row, Sqlite, Statement},
 };
 
 /// SQLite's extended result code for a commit that its hook has refused.
@@ -26,14 +28,14 @@ const REFUSED: &str = "531";
 
 /// How long a connection that answered is taken to be alive: asking costs a
 /// round trip. One that is not is noticed when a transaction begins.
-const TRUSTED: Duration = Duration::from_secs(1);
+pub(super) const TRUSTED: Duration = Duration::from_secs(1);
 
 /// Where the transaction is rolled back that made the first temporary table of
 /// a session, all its prepared statements are planned anew.
 const WARMING: &str = "CREATE TEMPORARY TABLE resetd_warm (); DROP TABLE pg_temp.resetd_warm";
 
 /// Connections that a target on a server keeps at most.
-const CONNECTIONS: u32 = 16;
+pub(super) const CONNECTIONS: u32 = 16;
 
 /// How a target is reached. It can hold a password, so it prints without.
 #[derive(Clone)]
@@ -61,6 +63,22 @@ pub enum Credentials {
         /// absent.
         tls: Option<TlsMode>,
     },
+    /// A MariaDB server.
+    MySql {
+        /// Its host.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The account.
+        user: String,
+        /// The account's password.
+        password: Option<String>,
+        /// The database.
+        database: String,
+        /// How the connection is protected; encrypted where the server can
+        /// when absent.
+        tls: Option<TlsMode>,
+    },
 }
 
 /// The connections of one target.
@@ -73,6 +91,7 @@ pub(super) enum Pool {
         reader: SqlitePool,
     },
     Postgres(PgPool),
+    MySql(MySqlPool),
 }
 
 /// One connection, for as long as it is needed.
@@ -80,24 +99,40 @@ pub(super) enum Pool {
 pub(super) enum Session {
     Sqlite(PoolConnection<sqlite::Sqlite>),
     Postgres(PoolConnection<postgres::Postgres>),
+    MySql(PoolConnection<mysql::MySql>),
 }
 
 /// Stops the statement that another connection runs.
 #[derive(Debug)]
 pub(super) struct Interrupter {
-    pool: PgPool,
+    server: Server,
     backend: String,
+}
+
+/// Where a statement runs that another connection can stop.
+#[derive(Debug)]
+enum Server {
+    Postgres(PgPool),
+    MySql(MySqlPool),
 }
 
 impl Interrupter {
     /// Stops it; one that has ended by itself is left alone.
     pub(super) async fn interrupt(&self) {
-        let Ok(connection) = take(&self.pool, LOCK_TIMEOUT).await else {
+        let (session, sql) = match &self.server {
+            Server::Postgres(pool) => (
+                take(pool, LOCK_TIMEOUT).await.map(Session::Postgres),
+                format!("SELECT pg_cancel_backend({})", self.backend),
+            ),
+            Server::MySql(pool) => (
+                take(pool, LOCK_TIMEOUT).await.map(Session::MySql),
+                format!("KILL QUERY {}", self.backend),
+            ),
+        };
+        let Ok(mut session) = session else {
             return;
         };
-        let sql = "SELECT pg_cancel_backend(CAST($1 AS integer))::text";
-        let statement = Statement::new(sql.to_owned(), vec![self.backend.clone()]);
-        if let Err(fault) = Session::Postgres(connection).query(&statement).await {
+        if let Err(fault) = session.batch(&sql).await {
             tracing::warn!(error = %fault.source, "a statement could not be interrupted");
         }
     }
@@ -109,6 +144,7 @@ impl Credentials {
         match self {
             Self::Sqlite { .. } => Box::new(Sqlite),
             Self::Postgres { .. } => Box::new(Postgres),
+            Self::MySql { .. } => Box::new(MySql),
         }
     }
 
@@ -122,6 +158,13 @@ impl Credentials {
                 database,
                 ..
             } => format!("postgresql://{user}@{host}:{port}/{database}"),
+            Self::MySql {
+                host,
+                port,
+                user,
+                database,
+                ..
+            } => format!("mysql://{user}@{host}:{port}/{database}"),
         }
     }
 }
@@ -166,6 +209,7 @@ impl Pool {
                     reader: pool(4).connect_lazy_with(options),
                 })
             }
+            Credentials::MySql { .. } => mariadb::pool(credentials).await.map(Self::MySql),
             Credentials::Postgres { .. } => {
                 let options = server_options(credentials);
                 // A pool tells a refused connection only after its time-out:
@@ -205,6 +249,7 @@ impl Pool {
         match self {
             Self::Sqlite { reader, .. } => take(reader, patience).await.map(Session::Sqlite),
             Self::Postgres(pool) => take(pool, patience).await.map(Session::Postgres),
+            Self::MySql(pool) => take(pool, patience).await.map(Session::MySql),
         }
     }
 
@@ -213,6 +258,7 @@ impl Pool {
         match self {
             Self::Sqlite { writer, .. } => take(writer, patience).await.map(Session::Sqlite),
             Self::Postgres(pool) => take(pool, patience).await.map(Session::Postgres),
+            Self::MySql(pool) => take(pool, patience).await.map(Session::MySql),
         }
     }
 
@@ -223,6 +269,7 @@ impl Pool {
                 writer.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
+            Self::MySql(pool) => pool.close().await,
         }
     }
 }
@@ -281,6 +328,7 @@ macro_rules! with {
         match $session {
             Session::Sqlite($connection) => $body.map_err(|error| Fault::of(&Sqlite, error)),
             Session::Postgres($connection) => $body.map_err(|error| Fault::of(&Postgres, error)),
+            Session::MySql($connection) => $body.map_err(|error| Fault::of(&MySql, error)),
         }
     };
 }
@@ -306,6 +354,9 @@ macro_rules! query {
 impl Session {
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn run(&mut self, statement: &Statement) -> Result<u64, Fault> {
+        if let Self::MySql(connection) = self {
+            return mariadb::run(connection, statement).await;
+        }
         with!(self, connection => {
             let done = connection.execute(query!(statement)).await;
             done.map(|done| done.rows_affected())
@@ -320,6 +371,9 @@ impl Session {
 
     /// Runs a query whose columns are all text.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
+        if let Self::MySql(connection) = self {
+            return mariadb::query(connection, statement).await;
+        }
         with!(self, connection => {
             match connection.fetch_all(query!(statement)).await {
                 Ok(rows) => rows
@@ -369,6 +423,7 @@ impl Session {
         let (product, question) = match self {
             Self::Sqlite(_) => ("SQLite", "SELECT sqlite_version()"),
             Self::Postgres(_) => ("PostgreSQL", "SELECT current_setting('server_version')"),
+            Self::MySql(_) => ("MariaDB", "SELECT SUBSTRING_INDEX(VERSION(), '-', 1)"),
         };
         let version = self.text(&Statement::plain(question)).await?;
         Ok(format!("{product} {version}"))
@@ -379,6 +434,7 @@ impl Session {
         match self {
             Self::Sqlite(connection) => connection.close_on_drop(),
             Self::Postgres(connection) => connection.close_on_drop(),
+            Self::MySql(connection) => connection.close_on_drop(),
         }
     }
 
@@ -404,16 +460,20 @@ impl Session {
     /// What stops a statement that runs on this connection; nothing where the
     /// connection sees to that itself.
     pub(super) async fn interrupter(&mut self, pool: &Pool) -> Result<Option<Interrupter>, Fault> {
-        let Pool::Postgres(pool) = pool else {
-            return Ok(None);
+        let (server, question) = match pool {
+            Pool::Sqlite { .. } => return Ok(None),
+            Pool::Postgres(pool) => (
+                Server::Postgres(pool.clone()),
+                "SELECT pg_backend_pid()::text",
+            ),
+            Pool::MySql(pool) => (
+                Server::MySql(pool.clone()),
+                "SELECT CAST(CONNECTION_ID() AS CHAR)",
+            ),
         };
-        let question = Statement::plain("SELECT pg_backend_pid()::text");
-        let rows = self.ask(&question).await?;
+        let rows = self.ask(&Statement::plain(question)).await?;
         let backend = rows.first().map(|row| super::field(row, 0).to_owned());
-        Ok(backend.map(|backend| Interrupter {
-            pool: pool.clone(),
-            backend,
-        }))
+        Ok(backend.map(|backend| Interrupter { server, backend }))
     }
 
     /// Has everything checked that a commit would check, and then undone;
@@ -446,11 +506,24 @@ impl Session {
 
     /// Lets statements run for as long as they take again.
     pub(super) async fn never_stop(&mut self) -> Result<(), Fault> {
-        if let Self::Sqlite(connection) = self {
-            let handle = connection.lock_handle().await;
-            let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
-            handle.remove_progress_handler();
+        match self {
+            Self::Sqlite(connection) => {
+                let handle = connection.lock_handle().await;
+                let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
+                handle.remove_progress_handler();
+                Ok(())
+            }
+            Self::MySql(_) => self.batch(mariadb::UNBOUNDED).await,
+            Self::Postgres(_) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// True when a transaction that was undone leaves nothing behind. On
+    /// MariaDB its temporary tables stay, and so may its settings.
+    pub(super) fn is_as_before(&self) -> bool {
+        match self {
+            Self::Sqlite(_) | Self::Postgres(_) => true,
+            Self::MySql(_) => false,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Every way the target fails, and what its driver's errors mean.
 
+use sqlx::mysql::MySqlDatabaseError;
+
 use super::LOCK_TIMEOUT;
 use crate::{
     dialect::{Class, Dialect},
@@ -13,6 +15,9 @@ pub enum Error {
     /// The database cannot be reached.
     #[error("the database of the target cannot be reached")]
     Unavailable(#[source] sqlx::Error),
+    /// The server is of a product that is not served.
+    #[error("the server is {0}, and MariaDB 10.6 or newer is served: connect to one")]
+    Product(String),
     /// Another operation held the target for too long.
     #[error("another operation held the target for more than {} seconds", LOCK_TIMEOUT.as_secs())]
     Busy,
@@ -149,7 +154,12 @@ impl Fault {
     pub(super) fn of(dialect: &dyn Dialect, source: sqlx::Error) -> Self {
         let class = match &source {
             sqlx::Error::Database(error) => {
-                dialect.classify(error.code().as_deref().unwrap_or(""), error.message())
+                let own = error.try_downcast_ref::<MySqlDatabaseError>();
+                let code = match own {
+                    Some(own) => Some(own.number().to_string()),
+                    None => error.code().map(|code| code.into_owned()),
+                };
+                dialect.classify(code.as_deref().unwrap_or(""), error.message())
             }
             sqlx::Error::Io(_)
             | sqlx::Error::Protocol(_)

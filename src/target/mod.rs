@@ -10,6 +10,7 @@ mod brake;
 mod connection;
 mod execute;
 mod fault;
+mod mariadb;
 mod pending;
 mod size;
 mod transaction;
@@ -199,7 +200,8 @@ impl Target {
                 "SELECT '1' FROM {} WHERE ({condition}) LIMIT 0",
                 self.dialect.table(name)
             );
-            if session.query(&Statement::plain(sql)).await.is_err() {
+            // Prepared, so that it is one statement and no more.
+            if session.ask(&Statement::plain(sql)).await.is_err() {
                 let text = format!("{place} of {name}: the database does not take {condition:?}");
                 return Err(Error::Policy {
                     target: self.name().to_owned(),

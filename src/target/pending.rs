@@ -287,7 +287,7 @@ impl Target {
     }
 
     /// One statement in a transaction of its own.
-    async fn write(&self, statement: &Statement) -> Result<u64, Error> {
+    pub(super) async fn write(&self, statement: &Statement) -> Result<u64, Error> {
         let mut transaction = self.begin(Deadline::default()).await?;
         match transaction.run("keeping books", statement).await {
             Ok(rows) => {

@@ -121,8 +121,9 @@ impl Target {
             |id| format!("count(CASE WHEN {} THEN 1 END)", name(id)),
         );
         let sql = format!(
-            "SELECT {user_type}, CAST(count(*) AS TEXT), CAST({active} AS TEXT) FROM {} \
-             GROUP BY 1 ORDER BY 1",
+            "SELECT {user_type}, {}, {} FROM {} GROUP BY 1 ORDER BY 1",
+            dialect.as_text("count(*)"),
+            dialect.as_text(&active),
             dialect.table(&table.name)
         );
         let rows = session.rows(&Statement::plain(sql)).await?;
@@ -147,7 +148,8 @@ impl Target {
         let table = model.schema().table(users.table);
         let email = dialect.quote(&table.column(users.email).name);
         let sql = format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} WHERE {}",
+            "SELECT {} FROM {} WHERE {}",
+            dialect.as_text("count(*)"),
             dialect.table(&table.name),
             dialect.is_test_email(&email, domains),
         );

@@ -98,7 +98,8 @@ impl Target {
 }
 
 impl Transaction<'_> {
-    fn in_time(&self, step: &str) -> Result<(), Error> {
+    /// Refuses to go on once the brake is pulled or the deadline has passed.
+    pub(super) fn in_time(&self, step: &str) -> Result<(), Error> {
         if self.brake.is_pulled() {
             return Err(Error::Cancelled);
         }
@@ -288,7 +289,7 @@ impl Transaction<'_> {
         let unbounded = self.session.never_stop().await;
         let undone = self.session.batch("ROLLBACK").await;
         if unbounded.is_ok() && undone.is_ok() {
-            self.ended = true;
+            self.ended = self.session.is_as_before();
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 
 cases! {
     EVERYWHERE: users_are_created, too_long_a_value_is_refused, existing_email_is_refused;
-    POSTGRES: enums;
+    ENUMS: enums;
 }
 
 const ANN: &str = "00000000-0000-4000-8000-00000000000a";
@@ -57,6 +57,7 @@ const ACCOUNTS: &str = "
     CREATE TABLE users (
         id VARCHAR(36) PRIMARY KEY, email VARCHAR(20) NOT NULL,
     pg: kind user_kind NOT NULL, since TIMESTAMP NOT NULL, meta jsonb, ref uuid,
+    maria: kind ENUM ('BUYER', 'VENDOR') NOT NULL, since TIMESTAMP NOT NULL, meta JSON, ref UUID,
     lite: kind TEXT NOT NULL, since TIMESTAMP NOT NULL, meta JSON, ref TEXT,
         active BOOLEAN NOT NULL, cedula VARCHAR(5) UNIQUE
     lite: , CHECK (length(email) <= 20), CHECK (length(cedula) <= 5)

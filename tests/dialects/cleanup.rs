@@ -11,6 +11,7 @@ cases! {
     EVERYWHERE: every_place_of_a_marker, texts_that_are_no_json, odd_sessions,
         two_sessions_at_once;
     POSTGRES: lists_of_tags;
+    MARIADB: lists_of_tags_in_texts;
 }
 
 const MARKED: &str = r#"
@@ -32,6 +33,10 @@ const TABLES: &str = "
     pg: CREATE TABLE searchables (id INTEGER PRIMARY KEY, payloads json);
     pg: CREATE TABLE metrics (id INTEGER PRIMARY KEY, labels jsonb, metadata TEXT, tag1 TEXT,
     pg:     tag2 VARCHAR(99));
+    maria: CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL, meta JSON);
+    maria: CREATE TABLE searchables (id INTEGER PRIMARY KEY, payloads JSON);
+    maria: CREATE TABLE metrics (id INTEGER PRIMARY KEY, labels JSON, metadata TEXT, tag1 TEXT,
+    maria:     tag2 VARCHAR(99));
     CREATE TABLE pages (id INTEGER PRIMARY KEY, searchable_id INTEGER NOT NULL
         REFERENCES searchables (id), user_id INTEGER REFERENCES users (id));
     CREATE TABLE places (id INTEGER PRIMARY KEY);
@@ -193,5 +198,32 @@ async fn lists_of_tags(kind: Kind) {
     let world = World::make(kind, sql, &policy).await;
     world
         .takes(world.marked(Some("x")), "metrics -3", "metrics 2")
+        .await;
+}
+
+/// A list is JSON in a column of text, and letters are told apart by case
+/// whatever the column's collation says.
+async fn lists_of_tags_in_texts(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL);
+        CREATE TABLE metrics (id INTEGER PRIMARY KEY, tag1 TEXT, tag2 JSON, tag3 VARCHAR(99));
+        INSERT INTO metrics VALUES
+            (1, '[\"test_marker:integration_test_data\", \"test_session_id:x\"]', NULL, NULL),
+            (2, NULL, '[\"test_marker:integration_test_data\", \"test_session_id:x\"]', NULL),
+            (3, 'test_marker:integration_test_data', NULL, 'test_session_id:x'),
+            (4, '{test_marker}', '5', 'test_marker:integration_test_data'),
+            (5, NULL, NULL, NULL),
+            (6, '[\"TEST_MARKER:integration_test_data\", \"test_session_id:x\"]', NULL, NULL),
+            (7, 'Test_marker:integration_test_data', NULL, 'test_session_id:x'),
+            (8, 'test_marker:integration_test_data', NULL, 'TEST_SESSION_ID:x'),
+            (9, 'test_marker:integration_test_data', NULL, 'test_session_id:x ');";
+    let policy = format!(
+        "{POLICY}[cleanup]
+        marker = {{ key = \"test_marker\", value = \"integration_test_data\" }}
+        session = \"test_session_id\"
+        roots = [{{ table = \"metrics\", tags = [\"tag1\", \"tag2\", \"tag3\"] }}]"
+    );
+    let world = World::make(kind, sql, &policy).await;
+    world
+        .takes(world.marked(Some("x")), "metrics -3", "metrics 6")
         .await;
 }

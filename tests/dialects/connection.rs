@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
-    SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+    AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, PgConnection, Row as _,
+    SqlSafeStr as _, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
 };
 
 /// A connection to one of the databases.
@@ -13,6 +13,7 @@ use sqlx::{
 pub enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
+    MariaDb(MySqlConnection),
 }
 
 type Rows = Vec<Vec<String>>;
@@ -32,6 +33,18 @@ const SQLITE_TABLES: &str = "SELECT CASE name WHEN 'sqlite_sequence' THEN 'seque
     FROM sqlite_schema AS m WHERE type = 'table' AND name NOT LIKE 'resetd_%' \
     AND (name NOT LIKE 'sqlite_%' OR name = 'sqlite_sequence')";
 
+const MARIADB_TABLES: &str = "SELECT t.TABLE_NAME, CONCAT('SELECT CONCAT_WS('','', ', \
+    GROUP_CONCAT(CONCAT('QUOTE(`', REPLACE(c.COLUMN_NAME, '`', '``'), '`)') \
+    ORDER BY c.ORDINAL_POSITION), ') FROM `', REPLACE(t.TABLE_NAME, '`', '``'), '` ORDER BY 1') \
+    FROM information_schema.TABLES AS t JOIN information_schema.COLUMNS AS c \
+    ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME \
+    WHERE t.TABLE_SCHEMA = DATABASE() AND c.TABLE_SCHEMA = DATABASE() \
+    AND t.TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') \
+    AND t.TABLE_NAME NOT IN ('resetd_marker', 'resetd_commit', 'resetd_effect', 'resetd_lock') \
+    GROUP BY t.TABLE_NAME UNION ALL SELECT CONCAT('sequence ', TABLE_NAME), \
+    CONCAT('SELECT ''', AUTO_INCREMENT, '''') FROM information_schema.TABLES \
+    WHERE TABLE_SCHEMA = DATABASE() AND AUTO_INCREMENT IS NOT NULL";
+
 impl Connection {
     pub async fn sqlite(path: &str) -> Self {
         let options = SqliteConnectOptions::new().filename(path);
@@ -49,6 +62,7 @@ impl Connection {
         match self {
             Self::Sqlite(connection) => connection.execute(sqlx::raw_sql(sql)).await.map(|_| ()),
             Self::Postgres(connection) => connection.execute(sqlx::raw_sql(sql)).await.map(|_| ()),
+            Self::MariaDb(connection) => connection.execute(sqlx::raw_sql(sql)).await.map(|_| ()),
         }
     }
 
@@ -75,6 +89,13 @@ impl Connection {
                 };
                 Ok(rows.iter().map(row).collect())
             }
+            Self::MariaDb(connection) => {
+                let rows = connection.fetch_all(sqlx::raw_sql(sql)).await?;
+                let row = |row: &sqlx::mysql::MySqlRow| {
+                    (0..row.len()).map(|i| text(row.get(i))).collect()
+                };
+                Ok(rows.iter().map(row).collect())
+            }
         }
     }
 
@@ -83,6 +104,7 @@ impl Connection {
         let tables = match self {
             Self::Sqlite(_) => SQLITE_TABLES,
             Self::Postgres(_) => POSTGRES_TABLES,
+            Self::MariaDb(_) => MARIADB_TABLES,
         };
         let mut dump = BTreeMap::new();
         for table in self.rows(tables).await.unwrap() {
@@ -96,6 +118,7 @@ impl Connection {
         match self {
             Self::Sqlite(connection) => connection.close().await.unwrap(),
             Self::Postgres(connection) => connection.close().await.unwrap(),
+            Self::MariaDb(connection) => connection.close().await.unwrap(),
         }
     }
 }

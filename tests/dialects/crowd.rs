@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, collections::BTreeSet, fmt::Write as _};
 
 use resetd::{
-    dialect::{Dialect, Postgres, Sqlite},
+    dialect::{Dialect, MySql, Postgres, Sqlite},
     guard::TestDomains,
     operation::Mode,
 };
@@ -103,7 +103,7 @@ fn people(kind: Kind) -> Vec<Person> {
                 // PostgreSQL's text holds no NUL.
                 email: email.map(|email| match kind {
                     Kind::Postgres => email.replace('\0', ""),
-                    Kind::Sqlite => email,
+                    Kind::Sqlite | Kind::MariaDb => email,
                 }),
                 is_admin: number % 7 == 0,
             }
@@ -115,12 +115,16 @@ fn literal(kind: Kind, text: &str) -> String {
     let quoted = format!("'{}'", text.replace('\'', "''"));
     match kind {
         Kind::Sqlite => quoted.replace('\0', "' || char(0) || '"),
-        Kind::Postgres => quoted,
+        Kind::Postgres | Kind::MariaDb => quoted,
     }
 }
 
 async fn fill(world: &World, people: &[Person]) {
-    let mut sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, kind TEXT);
+    let mut sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, kind TEXT, email
+        lite: TEXT
+        pg: TEXT
+        maria: LONGTEXT COLLATE utf8mb4_general_ci
+        );
         CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL
             REFERENCES users (id), seen_by INTEGER REFERENCES users (id));
         CREATE INDEX a ON posts (user_id); CREATE INDEX b ON posts (seen_by);"
@@ -133,7 +137,7 @@ async fn fill(world: &World, people: &[Person]) {
             (false, 0) => "NULL",
             (false, _) => "'BUYER'",
         };
-        write!(sql, "INSERT INTO users VALUES ({number}, {email}, {kind});").unwrap();
+        write!(sql, "INSERT INTO users VALUES ({number}, {kind}, {email});").unwrap();
         let seen = (number + 1) % USERS;
         write!(sql, "INSERT INTO posts VALUES ({number}, {number}, NULL);").unwrap();
         if number % 5 == 0 && seen > 0 {
@@ -193,6 +197,7 @@ async fn ten_thousand_users(kind: Kind) {
     let predicate = match kind {
         Kind::Sqlite => Sqlite.is_test_email("email", &listed),
         Kind::Postgres => Postgres.is_test_email("email", &listed),
+        Kind::MariaDb => MySql.is_test_email("email", &listed),
     };
     let question = format!("SELECT CAST(id AS TEXT) FROM users WHERE {predicate}");
     let by_sql = ids(&world, &question).await;

@@ -32,7 +32,9 @@ async fn cycle(kind: Kind, null: &str, rule: &str) -> World {
         INSERT INTO b VALUES (1, 1), (2, 2), (3, 3);
     lite: COMMIT;
     pg: ALTER TABLE a ADD FOREIGN KEY (b_id) REFERENCES b (id) {rule};
-    pg: ALTER TABLE b ADD FOREIGN KEY (a_id) REFERENCES a (id) {rule};"
+    pg: ALTER TABLE b ADD FOREIGN KEY (a_id) REFERENCES a (id) {rule};
+    maria: ALTER TABLE a ADD FOREIGN KEY (b_id) REFERENCES b (id) {rule};
+    maria: ALTER TABLE b ADD FOREIGN KEY (a_id) REFERENCES a (id) {rule};"
     );
     World::make(kind, &sql, POLICY).await
 }
@@ -50,7 +52,7 @@ async fn required_cycle(kind: Kind) {
 
 async fn required_cycle_whose_checks_wait(kind: Kind) {
     let rule = match kind {
-        Kind::Sqlite => "",
+        Kind::Sqlite | Kind::MariaDb => "",
         Kind::Postgres => "DEFERRABLE INITIALLY IMMEDIATE",
     };
     let world = cycle(kind, "NOT NULL", rule).await;
@@ -89,6 +91,7 @@ async fn cycle_of_three(kind: Kind) {
             user_id INTEGER NOT NULL REFERENCES users (id) {rule});
         CREATE TABLE c (id INTEGER PRIMARY KEY, b_id INTEGER NOT NULL REFERENCES b (id) {rule});
     pg: ALTER TABLE users ADD FOREIGN KEY (c_id) REFERENCES c (id);
+    maria: ALTER TABLE users ADD FOREIGN KEY (c_id) REFERENCES c (id);
         INSERT INTO users VALUES (1, 'ann@test.com', NULL), (2, 'bob@test.com', NULL),
             (3, 'eve@test.com', NULL);
         INSERT INTO b VALUES (1, 1), (2, 2), (3, 3);

@@ -37,6 +37,7 @@ fn lock(kind: Kind) -> &'static str {
     match kind {
         Kind::Sqlite => "BEGIN IMMEDIATE",
         Kind::Postgres => "BEGIN; LOCK TABLE posts IN ACCESS EXCLUSIVE MODE",
+        Kind::MariaDb => "BEGIN; SELECT id FROM posts FOR UPDATE",
     }
 }
 
@@ -87,7 +88,8 @@ async fn deadline_during_a_statement(kind: Kind) {
         lite: SELECT count(*) FROM n); END;
         pg: CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
         pg: $$ BEGIN PERFORM pg_sleep(50); RETURN OLD; END $$;
-        pg: CREATE TRIGGER slow BEFORE DELETE ON posts FOR EACH ROW EXECUTE FUNCTION slow();";
+        pg: CREATE TRIGGER slow BEFORE DELETE ON posts FOR EACH ROW EXECUTE FUNCTION slow();
+        maria: CREATE TRIGGER slow BEFORE DELETE ON posts FOR EACH ROW DO SLEEP(50);";
     let world = make(kind, slow).await;
     world.clear(&world.everything()).await.unwrap();
     for order in [world.user("ann@test.com"), world.everything()] {
@@ -102,7 +104,7 @@ async fn deadline_during_a_statement(kind: Kind) {
         );
     }
     world
-        .sql("lite: DROP TRIGGER slow\npg: DROP TRIGGER slow ON posts")
+        .sql("lite: DROP TRIGGER slow\nmaria: DROP TRIGGER slow\npg: DROP TRIGGER slow ON posts")
         .await;
     let order = world.user("ann@test.com");
     world

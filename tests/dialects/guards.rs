@@ -17,7 +17,7 @@ cases! {
 
 fn marker_of(kind: Kind) -> &'static str {
     match kind {
-        Kind::Sqlite => "resetd_marker",
+        Kind::Sqlite | Kind::MariaDb => "resetd_marker",
         Kind::Postgres => "resetd.marker",
     }
 }
@@ -91,7 +91,7 @@ async fn marker_shadowed(kind: Kind) {
         .await;
     let row = row.replace(&real.name, &world.name).replace('|', "', '");
     for table in match kind {
-        Kind::Sqlite => vec![],
+        Kind::Sqlite | Kind::MariaDb => vec![],
         Kind::Postgres => vec!["marker", "resetd_marker", "resetd_app.marker"],
     } {
         world

@@ -19,6 +19,7 @@ mod cycles;
 mod faults;
 mod full;
 mod guards;
+mod mariadb;
 mod mestore;
 mod obstacles;
 mod order;
@@ -53,7 +54,11 @@ pub struct Case {
     run: fn(Kind) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-const EVERYWHERE: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
+const EVERYWHERE: &[Kind] = &[Kind::Sqlite, Kind::Postgres, Kind::MariaDb];
+/// What MariaDB cannot have; each case says why.
+const NOT_MARIADB: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
+const MARIADB: &[Kind] = &[Kind::MariaDb];
+const ENUMS: &[Kind] = &[Kind::Postgres, Kind::MariaDb];
 const POSTGRES: &[Kind] = &[Kind::Postgres];
 
 /// Cases that run at a time.
@@ -114,8 +119,9 @@ fn every_database_passes_every_case() {
     std::panic::set_hook(hook);
     let count = |kind| chosen.iter().filter(|(_, on)| *on == kind).count();
     let (sqlite, postgres) = (count(Kind::Sqlite), count(Kind::Postgres));
+    let mariadb = count(Kind::MariaDb);
     say(&format!(
-        "dialects: {sqlite} cases on sqlite, {postgres} on postgres"
+        "dialects: {sqlite} cases on sqlite, {postgres} on postgres, {mariadb} on mariadb"
     ));
     assert!(
         failed.is_empty(),
@@ -125,8 +131,8 @@ fn every_database_passes_every_case() {
     );
     if only.is_empty() {
         assert_eq!(
-            (sqlite, postgres),
-            (71, 123),
+            (sqlite, postgres, mariadb),
+            (71, 123, 68),
             "cases went missing, or came: count again"
         );
     }
@@ -185,6 +191,11 @@ async fn prepare() {
     );
     superuser.run(&sql).await.unwrap();
     superuser.close().await;
+    let superuser = mariadb::mariadb().superuser(None).await;
+    let mut superuser = connection::Connection::MariaDb(superuser);
+    let sql = format!("CREATE USER IF NOT EXISTS {OWNER}, resetd_guest");
+    superuser.run(&sql).await.unwrap();
+    superuser.close().await;
 }
 
 /// A server that is not ours alone keeps none of our databases.
@@ -197,6 +208,18 @@ async fn clear_away() {
     );
     for name in superuser.rows(&question).await.unwrap().concat() {
         let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        superuser.run(&drop).await.unwrap();
+    }
+    superuser.close().await;
+    let superuser = mariadb::mariadb().superuser(None).await;
+    let mut superuser = connection::Connection::MariaDb(superuser);
+    let question = format!(
+        "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'resetd|_{}|_%' \
+         ESCAPE '|'",
+        std::process::id()
+    );
+    for name in superuser.rows(&question).await.unwrap().concat() {
+        let drop = format!("DROP DATABASE {name}");
         superuser.run(&drop).await.unwrap();
     }
     superuser.close().await;

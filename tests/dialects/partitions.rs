@@ -107,7 +107,7 @@ async fn partitions_without_a_key(kind: Kind) {
     let world = World::make(kind, &sql, POLICY).await;
     let failure = world.fails(world.user("ann@test.com")).await.to_string();
     assert!(
-        failure.contains("events cannot be reset: it is partitioned"),
+        failure.contains("events cannot be reset: it has no primary key"),
         "{failure}"
     );
     world

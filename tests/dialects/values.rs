@@ -156,6 +156,7 @@ async fn relations_across_types(kind: Kind) {
 async fn json_is_restored(kind: Kind) {
     let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL,
     lite:   a JSON, b JSON,
+    maria:  a JSON, b JSON,
     pg:     a json, b jsonb,
             c TEXT);
         INSERT INTO users VALUES (1, 'ann@test.com', '{\"x\": 1}', '{\"x\": 1}', '[]'),
@@ -207,6 +208,7 @@ async fn emails_are_compared_exactly(kind: Kind) {
     let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY,
     lite:   email TEXT NOT NULL COLLATE NOCASE);
     pg:     email TEXT NOT NULL);
+    maria:  email TEXT NOT NULL);
         INSERT INTO users VALUES (1, 'Ann@Test.com'), (2, ' ann@test.com'), (3, 'bob@test.com');";
     let world = World::make(kind, sql, POLICY).await;
     for email in [

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     connection::Connection,
+    mariadb::{self, mariadb},
     order::Order,
     server::{Server, server},
 };
@@ -28,6 +29,7 @@ use crate::{
 pub enum Kind {
     Sqlite,
     Postgres,
+    MariaDb,
 }
 
 /// The role that owns what a case makes on a server; no superuser.
@@ -87,26 +89,50 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The text for one kind of database: lines that begin with `pg:` or `lite:`
-/// are that kind's alone.
+/// The text for one kind of database: lines that begin with `pg:`, `lite:` or
+/// `maria:` are that kind's alone. MariaDB has other words for some things.
 pub fn text_for(kind: Kind, text: &str) -> String {
+    let marks = [
+        ("pg:", Kind::Postgres),
+        ("lite:", Kind::Sqlite),
+        ("maria:", Kind::MariaDb),
+    ];
     let line = |line: &str| {
         let trimmed = line.trim_start();
-        match (trimmed.strip_prefix("pg:"), trimmed.strip_prefix("lite:")) {
-            (Some(rest), _) => (kind == Kind::Postgres).then(|| rest.to_owned()),
-            (_, Some(rest)) => (kind == Kind::Sqlite).then(|| rest.to_owned()),
-            (None, None) => Some(line.to_owned()),
+        let mut marked = marks.iter();
+        match marked.find_map(|(mark, of)| Some((trimmed.strip_prefix(mark)?, of))) {
+            Some((rest, of)) => (kind == *of).then(|| rest.to_owned()),
+            None => Some(line.to_owned()),
         }
     };
     let lines: Vec<String> = text.lines().filter_map(line).collect();
-    lines.join("\n")
+    let text = lines.join("\n");
+    match kind {
+        Kind::Sqlite | Kind::Postgres => text,
+        Kind::MariaDb => MARIADB_WORDS
+            .iter()
+            .fold(text, |text, (word, other)| text.replace(word, other)),
+    }
 }
+
+/// A key of text has a length, a check never waits, and text is cast to CHAR.
+const MARIADB_WORDS: [(&str, &str); 6] = [
+    (" AS TEXT)", " AS CHAR)"),
+    ("TEXT PRIMARY KEY", "VARCHAR(99) PRIMARY KEY"),
+    ("TEXT UNIQUE", "VARCHAR(99) UNIQUE"),
+    (
+        "TEXT NOT NULL REFERENCES",
+        "VARCHAR(99) NOT NULL REFERENCES",
+    ),
+    (" DEFERRABLE INITIALLY DEFERRED", ""),
+    (" DEFERRABLE INITIALLY IMMEDIATE", ""),
+];
 
 fn setting(kind: Kind, database: &str) -> Setting {
     Setting {
         target: "case".to_owned(),
         environment: Some("test".to_owned()),
-        host: (kind == Kind::Postgres).then(|| "127.0.0.1".to_owned()),
+        host: (kind != Kind::Sqlite).then(|| "127.0.0.1".to_owned()),
         database: database.to_owned(),
         ..Setting::default()
     }
@@ -116,7 +142,9 @@ impl World {
     /// An armed database with this schema and data, served by this policy.
     pub async fn make(kind: Kind, sql: &str, policy: &str) -> Self {
         let world = Self::bare(kind, policy).await;
-        world.sql(sql).await;
+        if !sql.is_empty() {
+            world.sql(sql).await;
+        }
         world.arm().await;
         world
     }
@@ -139,6 +167,19 @@ impl World {
                     _folder: Some(folder),
                 }
             }
+            Kind::MariaDb => {
+                let name = format!("resetd_{}_{number}", std::process::id());
+                let mut superuser = Connection::MariaDb(mariadb().superuser(None).await);
+                let sql = format!("CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {OWNER}");
+                superuser.run(&sql).await.unwrap();
+                superuser.close().await;
+                Self {
+                    kind,
+                    target: Self::at_mariadb(&name, &policy, OWNER),
+                    name,
+                    _folder: None,
+                }
+            }
             Kind::Postgres => {
                 let name = format!("resetd_{}_{number}", std::process::id());
                 let mut superuser = Connection::Postgres(server().superuser(None).await);
@@ -152,6 +193,19 @@ impl World {
                 }
             }
         }
+    }
+
+    fn at_mariadb(name: &str, policy: &str, account: &str) -> Target {
+        let credentials = Credentials::MySql {
+            host: "127.0.0.1".to_owned(),
+            port: mariadb().port,
+            user: account.to_owned(),
+            password: None,
+            database: name.to_owned(),
+            tls: None,
+        };
+        let policy = Policy::parse(policy).unwrap();
+        Target::new(setting(Kind::MariaDb, name), policy, credentials)
     }
 
     fn target(name: &str, policy: &str, server: &Server, role: &str) -> Target {
@@ -170,11 +224,20 @@ impl World {
     /// Waits until a statement of a target waits for a lock.
     pub async fn until_blocked(&self) {
         let mut superuser = self.superuser().await;
-        let question = format!(
-            "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '{}' \
-             AND application_name = 'resetd' AND wait_event_type = 'Lock'",
-            self.name
-        );
+        let question = match self.kind {
+            Kind::MariaDb => format!(
+                "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.PROCESSLIST AS p \
+                 LEFT JOIN information_schema.INNODB_TRX AS x ON x.trx_mysql_thread_id = p.ID \
+                 WHERE p.DB = '{}' AND (x.trx_state = 'LOCK WAIT' \
+                 OR p.STATE LIKE 'Waiting for table metadata%')",
+                self.name
+            ),
+            Kind::Postgres | Kind::Sqlite => format!(
+                "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '{}' \
+                 AND application_name = 'resetd' AND wait_event_type = 'Lock'",
+                self.name
+            ),
+        };
         while superuser.rows(&question).await.unwrap()[0][0] == "0" {
             tokio::task::yield_now().await;
         }
@@ -184,7 +247,10 @@ impl World {
     /// The same database on a server, reached as another role.
     #[must_use]
     pub fn reached_by(self, policy: &str, role: &str) -> Self {
-        let target = Self::target(&self.name, policy, server(), role);
+        let target = match self.kind {
+            Kind::MariaDb => Self::at_mariadb(&self.name, policy, role),
+            Kind::Postgres | Kind::Sqlite => Self::target(&self.name, policy, server(), role),
+        };
         Self { target, ..self }
     }
 
@@ -201,6 +267,7 @@ impl World {
         let policy = text_for(self.kind, policy);
         let target = match self.kind {
             Kind::Postgres => Self::target(&self.name, &policy, server(), OWNER),
+            Kind::MariaDb => Self::at_mariadb(&self.name, &policy, OWNER),
             Kind::Sqlite => Target::new(
                 setting(self.kind, &self.name),
                 Policy::parse(&policy).unwrap(),
@@ -238,12 +305,21 @@ impl World {
         match self.kind {
             Kind::Sqlite => Connection::sqlite(&self.name).await,
             Kind::Postgres => Connection::postgres(&server().role(OWNER, &self.name)).await,
+            Kind::MariaDb => {
+                let options = mariadb().account(OWNER, &self.name);
+                Connection::MariaDb(mariadb::connect(&options).await)
+            }
         }
     }
 
     /// A connection as the superuser.
     pub async fn superuser(&self) -> Connection {
-        Connection::Postgres(server().superuser(Some(&self.name)).await)
+        match self.kind {
+            Kind::MariaDb => Connection::MariaDb(mariadb().superuser(Some(&self.name)).await),
+            Kind::Postgres | Kind::Sqlite => {
+                Connection::Postgres(server().superuser(Some(&self.name)).await)
+            }
+        }
     }
 
     /// Runs SQL as the owner.
@@ -281,7 +357,7 @@ impl World {
         let mut connection = match self.kind {
             Kind::Sqlite => self.connect().await,
             // Row-level security hides nothing from the superuser.
-            Kind::Postgres => self.superuser().await,
+            Kind::Postgres | Kind::MariaDb => self.superuser().await,
         };
         let dump = connection.dump().await;
         connection.close().await;

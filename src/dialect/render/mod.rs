@@ -65,6 +65,11 @@ impl<'a> Renderer<'a> {
         self.dialect.rows(self.schema().table(id))
     }
 
+    /// How many rows there are, as text.
+    fn rows_counted(&self) -> String {
+        self.dialect.as_text("count(*)")
+    }
+
     fn column(&self, table: &Table, id: ColumnId) -> String {
         self.dialect.quote(&table.column(id).name)
     }
@@ -316,7 +321,8 @@ impl<'a> Renderer<'a> {
         }
         let child = self.schema().foreign_key(check.foreign_key).child;
         Some(Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {}{}",
+            "SELECT {} FROM {} AS {ROW} WHERE {}{}",
+            self.rows_counted(),
             self.table(child),
             self.refers(check.foreign_key, check.from, None),
             self.outside(check.except),
@@ -346,7 +352,8 @@ impl<'a> Renderer<'a> {
             })
             .collect();
         Some(Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND ({})",
+            "SELECT {} FROM {} AS {ROW} WHERE {} AND ({})",
+            self.rows_counted(),
             self.table(self.plan.set(share.set).table),
             self.is_in(share.set),
             conditions.join(" OR "),
@@ -375,7 +382,8 @@ impl<'a> Renderer<'a> {
     /// Counts the rows of a table for which a condition is true.
     fn count(&self, table: TableId, condition: &str) -> Statement {
         Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {condition}",
+            "SELECT {} FROM {} AS {ROW} WHERE {condition}",
+            self.rows_counted(),
             self.table(table),
         ))
     }
@@ -383,8 +391,7 @@ impl<'a> Renderer<'a> {
     /// Removes the table of a set.
     #[must_use]
     pub fn discard(&self, set: SetId) -> Statement {
-        let name = self.rows_of(set);
-        Statement::plain(format!("DROP TABLE {name}"))
+        Statement::plain(self.dialect.drop_temporary(&Self::set_name(set)))
     }
 }
 

@@ -106,7 +106,8 @@ impl Renderer<'_> {
             Seed::Marked { session, eligible } => (self.marked(set, *session)?, eligible),
         };
         let sql = format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND NOT {}",
+            "SELECT {} FROM {} AS {ROW} WHERE {} AND NOT {}",
+            self.rows_counted(),
             self.table(table),
             named.sql,
             self.may_go(eligible),
@@ -118,7 +119,8 @@ impl Renderer<'_> {
     #[must_use]
     pub fn ineligible(&self, set: SetId, eligible: &Eligible) -> Statement {
         Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND NOT {}",
+            "SELECT {} FROM {} AS {ROW} WHERE {} AND NOT {}",
+            self.rows_counted(),
             self.table(self.plan.set(set).table),
             self.is_in(set),
             self.may_go(eligible),
@@ -129,7 +131,8 @@ impl Renderer<'_> {
     #[must_use]
     pub fn protected(&self, set: SetId, protected: &[String]) -> Statement {
         Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {} AND {}",
+            "SELECT {} FROM {} AS {ROW} WHERE {} AND {}",
+            self.rows_counted(),
             self.table(self.plan.set(set).table),
             self.is_in(set),
             self.is_listed(protected),
@@ -313,11 +316,12 @@ impl Renderer<'_> {
                 format!("{found} = {value}")
             }
             Mark::Tags(columns) => {
-                parameters.push(format!("{key}:{value}"));
-                let tag = self.dialect.parameter(parameters.len(), None);
                 let any: Vec<String> = columns
                     .iter()
                     .map(|&column| {
+                        // A parameter without a number serves one place.
+                        parameters.push(format!("{key}:{value}"));
+                        let tag = self.dialect.parameter(parameters.len(), None);
                         let sql = format!("{ROW}.{}", self.column(table, column));
                         self.dialect.has_tag(table.column(column), &sql, &tag)
                     })

@@ -7,7 +7,7 @@ use crate::{
     dialect::Statement,
     plan::{Cleared, Detach, Detachment, Release, Restore, SetId},
     policy::Value,
-    schema::{ColumnId, TableId},
+    schema::{ColumnId, ForeignKeyId, Table, TableId},
 };
 
 impl Renderer<'_> {
@@ -43,6 +43,8 @@ impl Renderer<'_> {
             let name = self.column(table, *column);
             format!("{name} = {}", self.dialect.literal(value))
         });
+        let set: Vec<ColumnId> = step.values.iter().map(|(column, _)| *column).collect();
+        let assignments = assignments.chain(self.left_alone(table, &set));
         Some(Statement::plain(format!(
             "UPDATE {} AS {ROW} SET {} WHERE {rows}",
             self.dialect.rows(table),
@@ -167,6 +169,8 @@ impl Renderer<'_> {
             let name = self.column(table, column);
             format!("{name} = CASE {} ELSE {ROW}.{name} END", cases.join(" "))
         });
+        let set: Vec<ColumnId> = cases.keys().copied().collect();
+        let assignments = assignments.chain(self.left_alone(table, &set));
         format!(
             "UPDATE {} AS {ROW} SET {} WHERE {rows}",
             self.table(id),
@@ -174,13 +178,56 @@ impl Renderer<'_> {
         )
     }
 
+    /// Keeps a column as it is that an update would set by the way, such as
+    /// the moment of the last change.
+    fn left_alone(&self, table: &Table, set: &[ColumnId]) -> Vec<String> {
+        let columns = table.columns.iter().enumerate();
+        columns
+            .filter(|(place, column)| column.self_updating && !set.contains(&ColumnId(*place)))
+            .map(|(_, column)| {
+                let name = self.dialect.quote(&column.name);
+                format!("{name} = {ROW}.{name}")
+            })
+            .collect()
+    }
+
+    /// Counts the rows whose foreign key refers to rows of a set, or where it
+    /// is unknown which, to nothing.
+    #[must_use]
+    pub fn dangling(&self, foreign_key: ForeignKeyId, gone: Option<SetId>) -> Statement {
+        let key = self.schema().foreign_key(foreign_key);
+        let has_columns = |set: &SetId| {
+            let columns = self.set_columns(*set);
+            let has = |id: ColumnId| {
+                columns
+                    .iter()
+                    .any(|(name, ..)| *name == format!("c{}", id.0))
+            };
+            key.columns.iter().all(|pair| has(pair.parent))
+        };
+        let condition = match gone.filter(has_columns) {
+            Some(set) => self.refers(foreign_key, set, None),
+            None => {
+                let table = self.schema().table(key.child);
+                let mut conditions: Vec<String> = key
+                    .child_columns()
+                    .map(|column| format!("{ROW}.{} IS NOT NULL", self.column(table, column)))
+                    .collect();
+                conditions.push(format!("NOT {}", self.leads_somewhere(foreign_key)));
+                conditions.join(" AND ")
+            }
+        };
+        self.count(key.child, &condition)
+    }
+
     /// Deletes the rows of a set.
     #[must_use]
     pub fn delete(&self, set: SetId) -> Option<Statement> {
         (!self.is_empty(set)).then(|| {
+            let table = self.table(self.plan.set(set).table);
             Statement::plain(format!(
-                "DELETE FROM {} AS {ROW} WHERE {}",
-                self.table(self.plan.set(set).table),
+                "{} WHERE {}",
+                self.dialect.delete(&table, ROW),
                 self.is_in(set),
             ))
         })
@@ -194,7 +241,7 @@ impl Renderer<'_> {
         let parts =
             parts.map(|(index, delete)| format!("d{index} AS ({} RETURNING 1)", delete.sql));
         let counts = (0..deletes.len())
-            .map(|index| format!("(SELECT CAST(count(*) AS TEXT) FROM d{index})"));
+            .map(|index| format!("(SELECT {} FROM d{index})", self.rows_counted()));
         Statement::plain(format!("WITH {} SELECT {}", list(parts), list(counts)))
     }
 
@@ -202,7 +249,8 @@ impl Renderer<'_> {
     #[must_use]
     pub fn remaining(&self, set: SetId) -> Statement {
         Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW} WHERE {}",
+            "SELECT {} FROM {} AS {ROW} WHERE {}",
+            self.rows_counted(),
             self.table(self.plan.set(set).table),
             self.is_in(set),
         ))
@@ -216,7 +264,8 @@ impl Renderer<'_> {
         let assignments = step
             .columns
             .iter()
-            .map(|&column| format!("{} = NULL", self.column(table, column)));
+            .map(|&column| format!("{} = NULL", self.column(table, column)))
+            .chain(self.left_alone(table, &step.columns));
         let mut conditions: Vec<String> = key
             .child_columns()
             .map(|column| format!("{ROW}.{} IS NOT NULL", self.column(table, column)))
@@ -250,7 +299,7 @@ impl Renderer<'_> {
             .enumerate()
             .map(|(place, &(table, kept))| {
                 format!(
-                    "SELECT CAST({place} AS TEXT) WHERE EXISTS (SELECT 1 FROM {} AS {ROW}{})",
+                    "SELECT '{place}' WHERE EXISTS (SELECT 1 FROM {} AS {ROW}{})",
                     self.table(table),
                     self.but(kept),
                 )
@@ -263,7 +312,8 @@ impl Renderer<'_> {
     #[must_use]
     pub fn wiped(&self, table: TableId, kept: Option<SetId>) -> Statement {
         Statement::plain(format!(
-            "SELECT CAST(count(*) AS TEXT) FROM {} AS {ROW}{}",
+            "SELECT {} FROM {} AS {ROW}{}",
+            self.rows_counted(),
             self.table(table),
             self.but(kept),
         ))
@@ -274,8 +324,8 @@ impl Renderer<'_> {
     pub fn wipe(&self, table: TableId, kept: Option<SetId>) -> Statement {
         // SQLite empties a table at once only when nothing filters its rows.
         Statement::plain(format!(
-            "DELETE FROM {} AS {ROW}{}",
-            self.table(table),
+            "{}{}",
+            self.dialect.delete(&self.table(table), ROW),
             self.but(kept)
         ))
     }

@@ -228,12 +228,14 @@ impl Target {
         match execution.work().await {
             Ok((changes, digest)) => {
                 let (transaction, effects) = (execution.transaction, execution.bound.effects);
+                let restarts = execution.restarts;
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
                     Mode::Execute => {
                         failpoint::reach("before_commit").await;
                         transaction.commit().await?;
                         failpoint::reach("committed").await;
+                        self.restart_numbers(restarts).await;
                         progress(Progress::Committed);
                     }
                 }
@@ -304,6 +306,8 @@ struct Execution<'a> {
     counts: BTreeMap<TableId, TableCounts>,
     /// What goes outside the database.
     bound: BoundEffects,
+    /// What restarts sequences once everything is committed.
+    restarts: Vec<String>,
 }
 
 impl<'a> Execution<'a> {
@@ -323,6 +327,7 @@ impl<'a> Execution<'a> {
             made: Vec::new(),
             counts: BTreeMap::new(),
             bound: BoundEffects::default(),
+            restarts: Vec::new(),
         }
     }
 }
@@ -601,6 +606,7 @@ pub(super) async fn recheck<T>(
     cleared: &Cleared<T>,
     fingerprint: &str,
 ) -> Result<(), Error> {
+    transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
     if dialect.prepared().is_some() {
         let nobody = Statement::plain("SELECT NULL::text, NULL::text WHERE false");
@@ -622,6 +628,8 @@ pub(super) async fn recheck<T>(
     let question = Statement::plain(dialect.catalogue().fingerprint);
     let now = transaction.session().text(&question).await?;
     if now != fingerprint {
+        // What was stopped while the catalogue was read can be a part of it.
+        transaction.in_time("reading the catalogue")?;
         return Err(Error::Changed("the schema"));
     }
     Ok(())

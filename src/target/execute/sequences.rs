@@ -7,10 +7,23 @@ use crate::{
     dialect::{Row, Statement},
     plan::Step,
     schema::{Table, TableId},
-    target::{Error, field},
+    target::{Error, Target, field},
 };
 
 const TITLE: &str = "restarting sequences";
+
+impl Target {
+    /// Restarts sequences after the commit, where that would have ended the
+    /// transaction. Numbers that go on where they were are no harm.
+    pub(super) async fn restart_numbers(&self, restarts: Vec<String>) {
+        for restart in restarts {
+            let statement = Statement::plain(restart);
+            if let Err(error) = self.write(&statement).await {
+                tracing::warn!(%error, "a sequence was not restarted after a full reset");
+            }
+        }
+    }
+}
 
 impl Execution<'_> {
     /// After everything, the sequences of wiped tables give what they gave
@@ -57,6 +70,10 @@ impl Execution<'_> {
                 restarts.extend(self.restart(&name, &uses, &empty).await?);
             }
         }
+        if self.transaction.dialect.restarts_after_commit() {
+            self.restarts = restarts;
+            return Ok(());
+        }
         match restarts.is_empty() {
             true => Ok(()),
             false => {
@@ -100,7 +117,8 @@ impl Execution<'_> {
                 column => dialect.quote(column),
             };
             let table = dialect.table(&table.name);
-            let highest = format!("SELECT CAST(max({column}) AS TEXT) FROM {table}");
+            let highest = dialect.as_text(&format!("max({column})"));
+            let highest = format!("SELECT {highest} FROM {table}");
             let highest = Statement::plain(highest);
             let answer = self.transaction.query(TITLE, &highest).await?;
             let highest = answer.first().map_or("", |row| field(row, 0));

@@ -8,7 +8,7 @@ use crate::{
     failpoint,
     operation::{Progress, TableCounts},
     plan::{Cleared, Delete, Detach, Scope, SetId, Step, Wipe},
-    schema::TableId,
+    schema::{Origin, TableId},
     target::{Error, field},
 };
 
@@ -175,7 +175,13 @@ impl Execution<'_> {
     async fn delete(&mut self, title: &str, step: &Delete) -> Result<u64, Error> {
         // A deletion in one statement needs no cuts; and a cut moves rows,
         // whose place tells them apart where they have no key.
-        let together = self.transaction.dialect.deletes_together();
+        let tables: Vec<(TableId, Option<SetId>)> = step
+            .sets
+            .iter()
+            .map(|&id| (self.plan.set(id).table, Some(id)))
+            .collect();
+        let unchecked = self.unchecked(&tables, step.cyclic);
+        let together = self.transaction.dialect.deletes_together() || unchecked.is_some();
         for cut in step.cuts.iter().filter(|_| !together) {
             let child = self.plan.schema().foreign_key(cut.foreign_key).child;
             for &id in step
@@ -194,7 +200,17 @@ impl Execution<'_> {
             .filter_map(|&id| self.renderer().delete(id))
             .collect();
         let before = self.movable(title, &sets).await?;
-        let deleted = self.delete_all(title, statements, step.cyclic).await?;
+        let deleted = match unchecked {
+            Some(checks) => {
+                let going = tables
+                    .iter()
+                    .filter(|(_, set)| set.is_some_and(|set| self.sizes[set.index()] > 0));
+                let going: Vec<_> = going.copied().collect();
+                self.delete_unchecked(title, statements, checks, &going)
+                    .await?
+            }
+            None => self.delete_all(title, statements, step.cyclic).await?,
+        };
         let after = self.movable(title, &sets).await?;
         for (set, rows) in before {
             let left = after[&set] + self.sizes[set.index()];
@@ -261,6 +277,56 @@ impl Execution<'_> {
         Ok(counts)
     }
 
+    /// What stops and resumes the checks of foreign keys where rows that go
+    /// need one another. A trigger could do anything meanwhile, so where there
+    /// is one, the checks stay, and may refuse.
+    fn unchecked(
+        &self,
+        tables: &[(TableId, Option<SetId>)],
+        cyclic: bool,
+    ) -> Option<(&'static str, &'static str)> {
+        let mut tables = tables.iter();
+        let checks = self.transaction.dialect.unchecked().filter(|_| cyclic)?;
+        (!tables.any(|&(table, _)| self.has_triggers(table))).then_some(checks)
+    }
+
+    /// Deletes while nothing is checked, and then checks it: no row may refer
+    /// to one that went. Whoever adds such a row waits for the one that it
+    /// refers to, and finds it gone.
+    async fn delete_unchecked(
+        &mut self,
+        title: &str,
+        statements: Vec<Statement>,
+        (stop, resume): (&str, &str),
+        tables: &[(TableId, Option<SetId>)],
+    ) -> Result<Vec<u64>, Error> {
+        self.transaction.batch_during(title, stop).await?;
+        let deleted = self.delete_all(title, statements, false).await?;
+        self.transaction.batch_during(title, resume).await?;
+        let schema = self.plan.schema();
+        for (id, key) in schema.foreign_keys() {
+            let Some(&(_, gone)) = tables.iter().find(|(table, _)| *table == key.parent) else {
+                continue;
+            };
+            if key.origin != Origin::Catalogue {
+                continue;
+            }
+            let statement = self.renderer().dangling(id, gone);
+            let rows = self.transaction.count(title, &statement).await?;
+            if rows > 0 {
+                return Err(Error::Violation {
+                    step: title.to_owned(),
+                    detail: format!(
+                        "{rows} rows of {} would be left without the rows of {} that they refer to",
+                        schema.table(key.child).name,
+                        schema.table(key.parent).name
+                    ),
+                });
+            }
+        }
+        Ok(deleted)
+    }
+
     fn gone(&self, title: &str, table: TableId, remaining: u64) -> Result<(), Error> {
         if remaining == 0 {
             return Ok(());
@@ -319,7 +385,12 @@ impl Execution<'_> {
         let wipes = tables
             .iter()
             .map(|&(table, kept)| self.renderer().wipe(table, kept));
-        let wiped = self.delete_all(title, wipes.collect(), step.cyclic).await?;
+        let wipes = wipes.collect();
+        let every: Vec<_> = tables.iter().map(|&(table, _)| (table, None)).collect();
+        let wiped = match self.unchecked(&every, step.cyclic) {
+            Some(checks) => self.delete_unchecked(title, wipes, checks, &every).await?,
+            None => self.delete_all(title, wipes, step.cyclic).await?,
+        };
         let mut total = 0;
         for (&(table, kept), rows) in tables.iter().zip(wiped) {
             let statement = self.renderer().occupied(&[(table, kept)]);

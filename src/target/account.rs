@@ -162,6 +162,11 @@ async fn create(
             told
         },
     };
+    for id in &creation.secret {
+        if let Some(Value::Text(hash)) = creation.values.get(id) {
+            is_kept(transaction, model, (*id, hash), &user.id).await?;
+        }
+    }
     // Only now: the insert has waited for a reset of the same e-mail, and sees
     // what that one has left to be done.
     if pending::awaited(transaction, &[&user.email, &user.id]).await? {
@@ -171,4 +176,42 @@ async fn create(
     let result = result.map_err(|error| Error::Unexpected(error.to_string()))?;
     armed::prove(transaction, creation.operation, creation.started, result).await?;
     Ok(user)
+}
+
+/// Reads a password's hash back: a trigger can have changed it, or the column
+/// have cut it short, and then it verifies for nobody.
+pub(super) async fn is_kept(
+    transaction: &mut Transaction<'_>,
+    model: &Model,
+    (id, hash): (ColumnId, &str),
+    user: &str,
+) -> Result<(), Error> {
+    let dialect = transaction.dialect;
+    let users = model.users();
+    let table = model.schema().table(users.table);
+    let (column, key) = (table.column(id), table.column(users.key));
+    let sql = format!(
+        "SELECT {} FROM {} WHERE {} = {}",
+        dialect.text(column, &dialect.quote(&column.name)),
+        dialect.rows(table),
+        dialect.quote(&key.name),
+        dialect.parameter(1, Some(key)),
+    );
+    let statement = Statement::new(sql, vec![user.to_owned()]);
+    let rows = transaction.query(PASSWORD, &statement).await?;
+    match rows.first().map(|row| field(row, 0)) == Some(hash) {
+        true => Ok(()),
+        false => Err(not_kept()),
+    }
+}
+
+/// The step in which a password is written and read back.
+pub(super) const PASSWORD: &str = "setting the password";
+
+/// The database has not kept a password.
+pub(super) fn not_kept() -> Error {
+    Error::Violation {
+        step: PASSWORD.to_owned(),
+        detail: "the database did not keep the password's hash as it was written".to_owned(),
+    }
 }

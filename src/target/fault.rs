@@ -157,7 +157,7 @@ impl Fault {
                 let own = error.try_downcast_ref::<MySqlDatabaseError>();
                 let code = match own {
                     Some(own) => Some(own.number().to_string()),
-                    None => error.code().map(|code| code.into_owned()),
+                    None => error.code().map(std::borrow::Cow::into_owned),
                 };
                 dialect.classify(code.as_deref().unwrap_or(""), error.message())
             }

@@ -1,13 +1,16 @@
 //! What a case asks for.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use resetd::{
     dialect::Eligible,
     guard::{TestDomains, UserRule},
     operation::{Level, UserSelector},
     plan::Scope,
-    target::{Deadline, Start},
+    target::{Besides, Deadline, NewPassword, Sowing, Start},
 };
 
 use crate::world::World;
@@ -19,6 +22,7 @@ pub struct Order {
     pub start: Start,
     pub deadline: Deadline,
     pub max_rows: u64,
+    pub besides: Besides,
 }
 
 impl World {
@@ -75,6 +79,35 @@ impl World {
         Order::new(Scope::Everything, start)
     }
 
+    /// An order for everything, with a seed in its place.
+    pub fn reseeded(&self, seed: &str, value: &str) -> Order {
+        let file = self.target.seed("seed.sql", seed).unwrap();
+        let values = BTreeMap::from([("name".to_owned(), value.to_owned())]);
+        let mut order = self.everything();
+        order.besides.sowing = Sowing {
+            files: vec![file],
+            values,
+        };
+        order
+    }
+
+    /// An order for a recipe of the policy.
+    pub fn recipe(&self, name: &str, protected: &[&str]) -> Order {
+        let protected = protected.iter().map(ToString::to_string).collect();
+        Order::new(Scope::Recipe(name.to_owned()), Start::Recipe { protected })
+    }
+
+    /// An order for a password's hash of a user.
+    pub fn password(&self, email: &str, column: &str, hash: &str) -> Order {
+        let mut order = self.user(email);
+        order.scope = Scope::Sessions;
+        order.besides.password = Some(NewPassword {
+            column: column.to_owned(),
+            hash: hash.to_owned(),
+        });
+        order
+    }
+
     /// Who is a test user.
     pub fn domains(&self) -> TestDomains {
         TestDomains::new(&self.target.policy().users.test_domains).unwrap()
@@ -96,6 +129,7 @@ impl Order {
             start,
             deadline: Deadline::default(),
             max_rows: 1_000_000,
+            besides: Besides::default(),
         }
     }
 

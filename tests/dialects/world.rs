@@ -13,7 +13,7 @@ use resetd::{
     operation::{Changes, Mode, OperationId},
     plan::{self, Plan},
     policy::Policy,
-    target::{self, Arming, Besides, Credentials, Request, Target},
+    target::{self, Arming, Credentials, Request, Target},
 };
 use uuid::Uuid;
 
@@ -402,7 +402,7 @@ impl World {
         mode: Mode,
     ) -> Result<Changes, Failure> {
         let request = Request {
-            besides: Besides::default(),
+            besides: order.besides.clone(),
             operation: OperationId::from(Uuid::now_v7()),
             mode,
             started: Timestamp::now(),

@@ -16,7 +16,7 @@ use resetd::{
 use tonic::Code;
 
 use crate::{
-    caller::{Caller, Told},
+    caller::{Caller, Told, new_user},
     harness::Server,
     reset::BUYER,
 };
@@ -413,4 +413,12 @@ async fn a_hash_that_the_database_changes_is_not_kept() {
     told.is(Code::FailedPrecondition, "CONSTRAINT_VIOLATED");
     assert!(told.message.contains("did not keep"), "{told:?}");
     before.assert_same(&server.data.dump().await, "a mangled hash");
+
+    let trigger = "DROP TRIGGER mangle; CREATE TRIGGER mangle AFTER INSERT ON users BEGIN \
+        UPDATE users SET password_hash = upper(new.password_hash) WHERE id = new.id; END";
+    server.data.run(trigger).await;
+    let before = server.data.dump().await;
+    let told = admin.create(new_user("erika@test.com")).await.unwrap_err();
+    told.is(Code::FailedPrecondition, "CONSTRAINT_VIOLATED");
+    before.assert_same(&server.data.dump().await, "a mangled hash of a new user");
 }

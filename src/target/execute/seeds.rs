@@ -6,10 +6,11 @@ use super::Execution;
 use crate::{
     dialect::{SeedFile, Statement},
     operation::{Changes, Progress},
-    target::{Error, field},
+    target::{
+        Error,
+        account::{PASSWORD, is_kept, not_kept},
+    },
 };
-
-const PASSWORD: &str = "setting the password";
 
 /// What is put in place, in order.
 #[derive(Clone, Default)]
@@ -103,22 +104,9 @@ impl Execution<'_> {
         let Some(password) = &self.request.besides.password else {
             return Ok(());
         };
-        let (dialect, users) = (self.transaction.dialect, self.plan.model().users());
-        let table = self.plan.schema().table(users.table);
-        let hashed = table.column(self.password_column(password)?);
-        let key = table.column(users.key);
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {} = {}",
-            dialect.text(hashed, &dialect.quote(&hashed.name)),
-            dialect.rows(table),
-            dialect.quote(&key.name),
-            dialect.parameter(1, Some(key)),
-        );
-        let statement = Statement::new(sql, vec![user.to_owned()]);
-        let rows = self.transaction.query(PASSWORD, &statement).await?;
-        if rows.first().map(|row| field(row, 0)) != Some(password.hash.as_str()) {
-            return Err(not_kept());
-        }
+        let column = self.password_column(password)?;
+        let (model, hash) = (self.plan.model(), password.hash.as_str());
+        is_kept(&mut self.transaction, model, (column, hash), user).await?;
         changes.hash_prefix = password.hash.get(..PREFIX).map(str::to_owned);
         Ok(())
     }
@@ -147,13 +135,6 @@ impl Execution<'_> {
             changes.remaining.insert(name.clone(), rows);
         }
         Ok(())
-    }
-}
-
-fn not_kept() -> Error {
-    Error::Violation {
-        step: PASSWORD.to_owned(),
-        detail: "the database did not keep the password's hash as it was written".to_owned(),
     }
 }
 

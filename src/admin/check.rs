@@ -5,7 +5,7 @@ use crate::{
     config::{Config, TargetConfig},
     engine::{Served, now},
     guard::{self, Verdict},
-    operation::Level,
+    operation::{Level, counted},
     plan::{self, Fate, Plan, Scope},
     server,
     target::{self, Target},
@@ -75,6 +75,14 @@ async fn check(config: &TargetConfig) -> Result<(), Error> {
     let plan = plan::build(&model, Scope::User(Level::UserCascade))?;
     edges(&plan);
     plan::build(&model, Scope::Everything)?;
+    for name in model.recipes().keys() {
+        let plan = plan::build(&model, Scope::Recipe(name.clone()))?;
+        let tables = plan.changed_tables().len();
+        println!(
+            "  recipe {name}: changes {}",
+            counted(u64::try_from(tables).unwrap_or(u64::MAX), "table")
+        );
+    }
     layers(target).await?;
     elsewhere(&served).await;
     target.close().await;

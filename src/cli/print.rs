@@ -290,10 +290,14 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
         page.line(Tone::Careful, &format!("⚠ {error}"));
     }
     page.gap();
-    page.field("Level", &names::level(result.level));
+    // A recipe has no level, and its users are counted by its own names.
+    let has_level = result.level != i32::from(ResetLevel::Unspecified);
+    if has_level {
+        page.field("Level", &names::level(result.level));
+    }
     page.field("Session", result.test_session_id.as_deref().unwrap_or(""));
     // A full reset names nobody: it takes all that are not kept.
-    if result.level != i32::from(ResetLevel::FullReset) {
+    if has_level && result.level != i32::from(ResetLevel::FullReset) {
         page.field("Users", &users(result));
     }
     page.field("Rows", &units::count(result.total_rows));

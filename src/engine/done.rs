@@ -154,7 +154,10 @@ impl ResetDone {
             edges: Vec::new(),
             plan_token: None,
             title: recipe.map(|recipe| recipe.title.clone()),
-            next_steps: recipe.map_or_else(Vec::new, |recipe| recipe.next_steps.clone()),
+            next_steps: match (action, recipe) {
+                (Action::FullReset(_), _) => policy.full_reset.next_steps.clone(),
+                (_, recipe) => recipe.map_or_else(Vec::new, |recipe| recipe.next_steps.clone()),
+            },
         };
         done.count_again(action, policy);
         Ok(done)

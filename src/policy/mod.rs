@@ -297,6 +297,9 @@ pub struct FullReset {
     /// transaction.
     #[serde(default)]
     pub seed: Vec<String>,
+    /// What a person has to do afterwards.
+    #[serde(default)]
+    pub next_steps: Vec<String>,
     /// The counts that are told by name, in this order.
     #[serde(default)]
     pub public_counts: Vec<PublicCount>,

@@ -59,6 +59,10 @@ fn phrase(given: Option<&String>, dry_run: bool, warning: &str) -> Result<String
 fn ask(warning: &str) -> io::Result<String> {
     let mut stderr = io::stderr().lock();
     writeln!(stderr, "{warning}")?;
+    writeln!(
+        stderr,
+        "What it takes is gone for good: a dump made before is the only way back."
+    )?;
     write!(
         stderr,
         "Type the confirmation phrase to go on (Enter alone shows which one): "

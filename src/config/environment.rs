@@ -14,6 +14,12 @@ use crate::guard::environment::VARIABLES;
 #[derive(Clone, Default)]
 pub struct Variables(BTreeMap<String, String>);
 
+impl FromIterator<(String, String)> for Variables {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
 impl Variables {
     /// Reads the process's variables and, when it is there, this `.env` file.
     ///

@@ -19,7 +19,7 @@ pub fn lines_of(case: &str) -> Vec<String> {
     let is_line = |part: &&str| {
         part.len() == 3
             && part.starts_with(|first: char| ('a'..='e').contains(&first))
-            && part[1..].bytes().all(|byte| byte.is_ascii_digit())
+            && part.bytes().skip(1).all(|byte| byte.is_ascii_digit())
     };
     let parts = case.split('_').take_while(is_line);
     parts.map(str::to_uppercase).collect()
@@ -59,7 +59,7 @@ fn row(text: &str) -> Option<(String, String, String)> {
         return None;
     };
     let kept = kept.trim_end_matches('|').trim();
-    let is_line = line.len() == 3 && line[1..].parse::<u32>().is_ok();
+    let is_line = line.len() == 3 && line.bytes().skip(1).all(|byte| byte.is_ascii_digit());
     is_line.then(|| (line.to_owned(), asks.to_owned(), kept.to_owned()))
 }
 

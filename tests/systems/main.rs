@@ -28,6 +28,7 @@ mod server;
 #[path = "../effects/servers.rs"]
 #[allow(dead_code, reason = "the suite of effects asks more of it")]
 mod servers;
+mod vedfolnir;
 #[allow(dead_code, reason = "each system asks for a part of it")]
 mod world;
 
@@ -60,12 +61,14 @@ pub const SQLITE: &[Kind] = &[Kind::Sqlite];
 /// Cases of what only PostgreSQL has.
 #[allow(dead_code, reason = "each system names those that it needs")]
 pub const POSTGRES: &[Kind] = &[Kind::Postgres];
+/// Cases of what only MariaDB has.
+pub const MARIADB: &[Kind] = &[Kind::MariaDb];
 /// Cases of a system that runs on either.
 pub const BOTH: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
 
 /// Every case of every system.
 fn all() -> Vec<Case> {
-    [mestore::CASES].concat()
+    [mestore::CASES, vedfolnir::CASES].concat()
 }
 
 /// Cases that run at a time.

@@ -98,12 +98,11 @@ impl Database {
                 Self { kind, name }
             }
             Kind::MariaDb => {
-                master_account().await;
-                admin(
-                    kind,
-                    &format!("CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {OWNER}"),
-                )
-                .await;
+                let sql = format!(
+                    "CREATE USER IF NOT EXISTS {OWNER}; CREATE DATABASE {name}; \
+                     GRANT ALL ON {name}.* TO {OWNER}"
+                );
+                admin(kind, &sql).await;
                 let database = Self { kind, name };
                 load(system, &database).await;
                 database

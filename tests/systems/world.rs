@@ -142,9 +142,14 @@ impl World {
         }
     }
 
+    /// The token of a role.
+    pub fn token(&self, role: Role) -> String {
+        format!("{role}-{}", self.secret)
+    }
+
     /// A caller of this role.
     pub async fn caller(&self, role: Role) -> Client {
-        self.holder(Some(format!("{role}-{}", self.secret))).await
+        self.holder(Some(self.token(role))).await
     }
 
     /// A caller with this token, or with none.
@@ -276,7 +281,8 @@ impl Setup {
         }
         let path = folder.join("resetd.toml");
         fs::write(&path, text).unwrap();
-        Config::from_file(&path, &Variables::default())
+        let variables: Variables = self.variables.iter().cloned().collect();
+        Config::from_file(&path, &variables)
     }
 }
 

@@ -6,23 +6,23 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::{
-    injected, operated, postgres,
+    injected, operated,
     proxy::{Fault, Proxy},
     world::{GONE, Kind, WHOLE, World, by_email, reason, request, until},
 };
 
-async fn proxied() -> (World, Proxy) {
-    let world = World::new(Kind::Postgres).await;
-    let proxy = Proxy::start(postgres::server().port).await;
+async fn proxied(kind: Kind) -> (World, Proxy) {
+    let world = World::new(kind).await;
+    let proxy = Proxy::start(world.database_port()).await;
     world.configure(&world.redis.url, proxy.port);
     (world, proxy)
 }
 
 /// The connection is lost as the commit is sent, or as it is answered: the
 /// proof decides, and the caller is told what it says.
-pub async fn cut_at_the_commit_the_proof_decides(_: Kind) {
+pub async fn cut_at_the_commit_the_proof_decides(kind: Kind) {
     for fault in [Fault::CutBeforeCommit, Fault::CutAfterCommit] {
-        let (world, proxy) = proxied().await;
+        let (world, proxy) = proxied(kind).await;
         let server = world.start().await;
         // The connections are made before they are cut.
         server.reset(&world.user(1)).await.unwrap();
@@ -62,8 +62,8 @@ pub async fn cut_at_the_commit_the_proof_decides(_: Kind) {
 
 /// A database that cannot be reached, or does not answer, is told within a
 /// bounded time, and is used again when it is back.
-pub async fn a_database_that_is_away(_: Kind) {
-    let (world, proxy) = proxied().await;
+pub async fn a_database_that_is_away(kind: Kind) {
+    let (world, proxy) = proxied(kind).await;
     let server = world.start().await;
     server.reset(&world.user(1)).await.unwrap();
     proxy.set(Fault::Cut);
@@ -91,8 +91,8 @@ pub async fn a_database_that_is_away(_: Kind) {
 }
 
 /// Somebody ends our connection in the midst of an operation.
-pub async fn a_backend_that_is_ended(_: Kind) {
-    let world = World::new(Kind::Postgres).await;
+pub async fn a_backend_that_is_ended(kind: Kind) {
+    let world = World::new(kind).await;
     let server = world.start().await;
     server.order("steps_taken", "stop");
     server.order("step", "stop");
@@ -102,13 +102,7 @@ pub async fn a_backend_that_is_ended(_: Kind) {
     let call = tokio::spawn(async move { client.reset_user(request(message)).await });
     server.reached("step").await;
     injected();
-    world
-        .run(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE datname = current_database() AND application_name = 'resetd' \
-             AND state LIKE 'idle in transaction%'",
-        )
-        .await;
+    world.end_transactions().await;
     server.release("step");
     let status = call.await.unwrap().unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
@@ -120,26 +114,18 @@ pub async fn a_backend_that_is_ended(_: Kind) {
 
 /// An application holds a row: after seconds it is given up, and never
 /// executed later.
-pub async fn a_row_that_an_application_holds(_: Kind) {
-    let world = World::new(Kind::Postgres).await;
+pub async fn a_row_that_an_application_holds(kind: Kind) {
+    let world = World::new(kind).await;
     let server = world.start().await;
-    let mut application = world.application().await;
     let user = world.user(0);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-        "BEGIN; UPDATE sessions SET user_id = user_id WHERE user_id = '{user}'"
-    )))
-    .execute(&mut application)
-    .await
-    .unwrap();
+    let hold = format!("BEGIN; SELECT id FROM sessions WHERE user_id = '{user}' FOR UPDATE");
+    let application = world.application(&hold).await;
     injected();
     operated();
     let status = server.reset(&user).await.unwrap_err();
     assert_eq!(status.code(), Code::Aborted, "{status:?}");
     assert_eq!(reason(&status), "LOCK_TIMEOUT");
-    sqlx::raw_sql("ROLLBACK")
-        .execute(&mut application)
-        .await
-        .unwrap();
+    drop(application);
     assert_eq!(world.traces(&user).await, WHOLE);
     world.settled().await;
 }
@@ -233,7 +219,7 @@ pub async fn a_journal_that_takes_nothing(kind: Kind) {
     let world = World::new(kind).await;
     let mut server = world.start().await;
     let (full, free) = match kind {
-        Kind::Sqlite => (
+        Kind::Sqlite | Kind::MariaDb => (
             "CREATE TRIGGER full BEFORE INSERT ON record BEGIN SELECT RAISE(ABORT, 'full'); END",
             "DROP TRIGGER full",
         ),

@@ -15,6 +15,9 @@
 
 mod arrows;
 mod databases;
+#[path = "../dialects/mariadb.rs"]
+#[allow(dead_code, reason = "the dialect suite asks more of it")]
+mod mariadb;
 mod outages;
 #[path = "../dialects/server.rs"]
 #[allow(dead_code, reason = "the small file system is for another suite")]
@@ -89,31 +92,42 @@ macro_rules! cases {
 }
 
 const BOTH: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
-const SERVER: &[Kind] = &[Kind::Postgres];
+const EVERYWHERE: &[Kind] = &[Kind::Sqlite, Kind::Postgres, Kind::MariaDb];
+/// Those whose journal several servers share.
+const SHARED: &[Kind] = &[Kind::Postgres];
+/// Those that a connection leads to.
+const SERVERS: &[Kind] = &[Kind::Postgres, Kind::MariaDb];
 
 fn all() -> Vec<Case> {
     cases! {
-        SERVER:
+        SHARED:
             replicas::thousands_of_the_same_hundred,
             replicas::what_one_leaves_another_ends,
             replicas::one_request_at_all_of_them,
             replicas::one_that_is_slow_is_overtaken,
             replicas::all_at_once_one_does_the_work,
             replicas::any_of_them_cancels,
+            skips::without_the_lease;
+        SERVERS:
             databases::cut_at_the_commit_the_proof_decides,
             databases::a_database_that_is_away,
             databases::a_backend_that_is_ended,
-            databases::a_row_that_an_application_holds,
-            skips::without_the_lease;
-        BOTH:
+            databases::a_row_that_an_application_holds;
+        EVERYWHERE:
             arrows::told_to_stop_it_ends_or_rolls_back,
             arrows::killed_before_the_commit_nothing_is_changed,
             arrows::killed_after_the_commit_the_rest_follows,
             arrows::a_slow_step_is_in_the_duration,
             arrows::a_panic_is_rolled_back,
             arrows::the_sweep_delays_no_reply,
-            outages::redis_down_is_a_warning_and_the_keys_go_later,
+            databases::the_holder_is_named,
+            databases::a_schema_that_changes_underneath,
+            databases::a_new_user_is_not_mistaken_for_the_old_one,
             outages::redis_down_and_a_kill_lose_nothing,
+            skips::without_the_proof,
+            skips::without_the_pending_row;
+        BOTH:
+            outages::redis_down_is_a_warning_and_the_keys_go_later,
             outages::redis_down_at_the_start,
             outages::what_redis_refuses_for_now_is_tried_again,
             outages::what_redis_refuses_for_good_needs_attention,
@@ -121,12 +135,7 @@ fn all() -> Vec<Case> {
             outages::no_path_leads_out_of_its_root,
             outages::a_directory_that_is_swapped_for_a_link,
             outages::a_shared_file_stays,
-            databases::the_holder_is_named,
-            databases::a_schema_that_changes_underneath,
             databases::a_journal_that_takes_nothing,
-            databases::a_new_user_is_not_mistaken_for_the_old_one,
-            skips::without_the_proof,
-            skips::without_the_pending_row,
             skips::without_the_containment_check,
             skips::with_all_of_them;
     }
@@ -147,6 +156,7 @@ fn schedules() -> Vec<Case> {
         // SQLite has no database to be made, so it takes most of them.
         let kind = match seed % 10 {
             0 => Kind::Postgres,
+            5 => Kind::MariaDb,
             _ => Kind::Sqlite,
         };
         Case {

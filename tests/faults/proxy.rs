@@ -80,8 +80,11 @@ async fn pass(client: TcpStream, to: u16, fault: Arc<AtomicU8>) -> std::io::Resu
                 if is(Fault::Swallow) {
                     continue;
                 }
-                // A simple query that is a commit and nothing else.
-                let is_commit = asked[..read].windows(7).any(|w| w == b"COMMIT\0");
+                // A simple query that is a commit and nothing else, as
+                // PostgreSQL ends it or as MariaDB begins it.
+                let is_commit = asked[..read]
+                    .windows(7)
+                    .any(|bytes| bytes == b"COMMIT\0" || bytes == b"\x03COMMIT");
                 if is_commit && is(Fault::CutBeforeCommit) {
                     fault.store(0, Ordering::SeqCst);
                     return Ok(());

@@ -21,7 +21,7 @@ use sqlx::{Connection as _, Row as _, postgres::PgConnectOptions, sqlite::Sqlite
 use tempfile::TempDir;
 use tonic::{Request, Status, transport::Channel};
 
-use crate::{postgres, redis::Redis};
+use crate::{mariadb::mariadb, postgres, redis::Redis};
 
 /// What is under way is waited for no longer than this.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +33,8 @@ const SECRET: &str = "rt_faults";
 pub enum Kind {
     Sqlite,
     Postgres,
+    /// Its journal is a file.
+    MariaDb,
 }
 
 /// Everything of one case.
@@ -41,6 +43,13 @@ pub struct World {
     pub folder: TempDir,
     pub redis: Redis,
     name: String,
+}
+
+/// An application's connection.
+#[allow(dead_code, reason = "it is held, not asked")]
+pub enum Application {
+    Postgres(sqlx::PgConnection),
+    MariaDb(sqlx::MySqlConnection),
 }
 
 /// A running server.
@@ -143,6 +152,15 @@ impl World {
     }
 
     async fn make(&self) {
+        if self.kind == Kind::MariaDb {
+            let mut superuser = mariadb().superuser(None).await;
+            let sql = format!("CREATE DATABASE {}", self.name);
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                .execute(&mut superuser)
+                .await
+                .unwrap();
+            superuser.close().await.unwrap();
+        }
         if self.kind == Kind::Postgres {
             let mut superuser = postgres::server().superuser(None).await;
             for name in [self.name.clone(), self.journal_name()] {
@@ -175,6 +193,10 @@ impl World {
                 format!("sqlite:{}", self.folder.path().join("app.db").display()),
                 "journal.db".to_owned(),
             ),
+            Kind::MariaDb => (
+                format!("mysql://root@127.0.0.1:{port}/{}", self.name),
+                "journal.db".to_owned(),
+            ),
             Kind::Postgres => (
                 format!("postgresql://postgres@127.0.0.1:{port}/{}", self.name),
                 format!(
@@ -194,9 +216,10 @@ impl World {
         std::fs::write(self.folder.path().join("resetd.toml"), text).unwrap();
     }
 
-    fn database_port(&self) -> u16 {
+    pub fn database_port(&self) -> u16 {
         match self.kind {
             Kind::Sqlite => 0,
+            Kind::MariaDb => mariadb().port,
             Kind::Postgres => postgres::server().port,
         }
     }
@@ -217,7 +240,7 @@ impl World {
     fn database(&self) -> String {
         match self.kind {
             Kind::Sqlite => "app.db".to_owned(),
-            Kind::Postgres => self.name.clone(),
+            Kind::Postgres | Kind::MariaDb => self.name.clone(),
         }
     }
 
@@ -265,6 +288,11 @@ impl World {
                 sql.execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
+            Kind::MariaDb => {
+                let mut connection = mariadb().superuser(Some(&self.name)).await;
+                sql.execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
             Kind::Postgres => {
                 let mut connection = postgres::server().superuser(Some(&self.name)).await;
                 sql.execute(&mut connection).await.unwrap();
@@ -286,6 +314,13 @@ impl World {
 
     /// One number of the target, or of the journal.
     pub async fn number(&self, sql: &str) -> i64 {
+        if self.kind == Kind::MariaDb {
+            let sql = sqlx::AssertSqlSafe(sql.to_owned());
+            let mut connection = mariadb().superuser(Some(&self.name)).await;
+            let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            return row.get(0);
+        }
         self.ask(&self.name, "app.db", sql).await
     }
 
@@ -296,7 +331,7 @@ impl World {
     async fn ask(&self, database: &str, file: &str, sql: &str) -> i64 {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         match self.kind {
-            Kind::Sqlite => {
+            Kind::Sqlite | Kind::MariaDb => {
                 let mut connection = self.sqlite(file).await;
                 let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
@@ -318,7 +353,7 @@ impl World {
     pub async fn write_journal(&self, sql: &str) {
         let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
         match self.kind {
-            Kind::Sqlite => {
+            Kind::Sqlite | Kind::MariaDb => {
                 let mut connection = self.sqlite("journal.db").await;
                 sql.execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
@@ -335,15 +370,53 @@ impl World {
         }
     }
 
-    /// A connection of an application to the target, in PostgreSQL.
-    pub async fn application(&self) -> sqlx::PgConnection {
-        postgres::server().superuser(Some(&self.name)).await
+    /// An application that has done this on the target, and is in the midst of
+    /// its transaction until it is dropped.
+    pub async fn application(&self, sql: &str) -> Application {
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+        match self.kind {
+            Kind::MariaDb => {
+                let mut connection = mariadb().superuser(Some(&self.name)).await;
+                sql.execute(&mut connection).await.unwrap();
+                Application::MariaDb(connection)
+            }
+            Kind::Postgres => {
+                let mut connection = postgres::server().superuser(Some(&self.name)).await;
+                sql.execute(&mut connection).await.unwrap();
+                Application::Postgres(connection)
+            }
+            Kind::Sqlite => panic!("an application is in no transaction of its own there"),
+        }
+    }
+
+    /// Ends the connections of servers that are in a transaction.
+    pub async fn end_transactions(&self) {
+        if self.kind == Kind::Postgres {
+            let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND application_name = 'resetd' \
+                         AND state LIKE 'idle in transaction%'";
+            self.run(ended).await;
+            return;
+        }
+        let mut connection = mariadb().superuser(Some(&self.name)).await;
+        let open = "SELECT CAST(x.trx_mysql_thread_id AS SIGNED) \
+                    FROM information_schema.INNODB_TRX AS x \
+                    JOIN information_schema.PROCESSLIST AS p ON p.ID = x.trx_mysql_thread_id \
+                    WHERE p.DB = DATABASE()";
+        let rows = sqlx::query(open).fetch_all(&mut connection).await.unwrap();
+        assert!(!rows.is_empty(), "nobody is in a transaction");
+        for row in rows {
+            let id: i64 = row.get(0);
+            let kill = sqlx::AssertSqlSafe(format!("KILL {id}"));
+            sqlx::raw_sql(kill).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
     }
 
     /// The name of one of our tables in the target.
     pub fn own(&self, table: &str) -> String {
         match self.kind {
-            Kind::Sqlite => format!("resetd_{table}"),
+            Kind::Sqlite | Kind::MariaDb => format!("resetd_{table}"),
             Kind::Postgres => format!("resetd.{table}"),
         }
     }

@@ -22,6 +22,9 @@ mod connection;
 mod mariadb;
 mod mestore;
 mod place;
+mod rafactory;
+mod searchable;
+mod searchable_faults;
 #[path = "../dialects/server.rs"]
 #[allow(dead_code, reason = "the dialect suite asks more of it")]
 mod server;
@@ -68,7 +71,14 @@ pub const BOTH: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
 
 /// Every case of every system.
 fn all() -> Vec<Case> {
-    [mestore::CASES, vedfolnir::CASES].concat()
+    [
+        mestore::CASES,
+        rafactory::CASES,
+        searchable::CASES,
+        searchable_faults::CASES,
+        vedfolnir::CASES,
+    ]
+    .concat()
 }
 
 /// Cases that run at a time.

@@ -241,6 +241,9 @@ async fn load(system: System, database: &Database) {
         done.unwrap_or_else(|error| panic!("{}: {error}", system.label()));
     };
     run(&schema).await;
+    if let Some(additions) = system.file("additions", database.kind) {
+        run(&additions).await;
+    }
     match system.file("seed", database.kind) {
         Some(seed) => {
             run(&seed).await;

@@ -120,7 +120,7 @@ impl World {
             // armed where that is allowed.
             let config = setup.configure(&database, &folder, &secret, "test");
             let request = arm::Request {
-                target: None,
+                target: Some("system".to_owned()),
                 database: Some(database.called()),
                 days: 1,
                 protect: false,

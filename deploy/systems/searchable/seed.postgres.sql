@@ -45,9 +45,9 @@ INSERT INTO terminal (terminal_id, terminal_data) SELECT id, jsonb_build_object(
 INSERT INTO kv (type, pkey, fkey, data) SELECT 'setting', id::text, 'theme', '{"dark": true}' FROM users WHERE id < 300;
 INSERT INTO feedback (id, user_id, content) SELECT id, id, 'fine' FROM users WHERE id % 5 = 0;
 
--- Revoked tokens; a pattern such as %101% matches those of others as well.
+-- Revoked tokens of anybody's; patterns of test users' ids, such as %101%, match many of them.
 INSERT INTO jwt_token_blocklist (id, jwt_token, created_at)
-SELECT n, 'eyJhbGciOiJIUzI1NiJ9.' || (900 + n) * 1010101 || '.c2ln', '2024-01-01' FROM generate_series(1, 40) AS n;
+SELECT n, 'eyJhbGciOiJIUzI1NiJ9.' || md5(n::text) || (100 + n) || '.c2ln', '2024-01-01' FROM generate_series(1, 40) AS n;
 
 -- 1 to 22 are real, 101 to 112 the first session's, 201 to 205 the second's. A test user's searchable goes with
 -- the user, marked or not (110); a marked one goes although its owner is real (111, 112).

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use resetd::{
     access::Role,
-    admin::{arm, check, init, journal, token},
+    admin::{arm, check, grants, init, journal, token},
     config::{Config, LISTEN, Variables},
     demo::Demo,
     failpoint, server, telemetry,
@@ -34,6 +34,8 @@ enum Command {
     Init(InitArguments),
     /// Check that every policy fits its database, and say what it does.
     Check(CheckArguments),
+    /// Print the statements that give a database role what resets need.
+    Grants(GrantsArguments),
     /// Make a database say that it may be reset.
     Arm(ArmArguments),
     /// Make tokens.
@@ -119,6 +121,18 @@ struct CheckArguments {
 }
 
 #[derive(Debug, Args)]
+struct GrantsArguments {
+    #[command(flatten)]
+    config: ConfigArguments,
+    /// The target; needed when there are several.
+    #[arg(long)]
+    target: Option<String>,
+    /// The role, or account, that the server connects as.
+    #[arg(long, value_name = "NAME")]
+    role: String,
+}
+
+#[derive(Debug, Args)]
 struct ArmArguments {
     #[command(flatten)]
     config: ConfigArguments,
@@ -188,6 +202,7 @@ async fn run() -> ExitCode {
         Command::Serve(arguments) => serve(arguments).await,
         Command::Init(arguments) => init(arguments).await,
         Command::Check(arguments) => check(arguments).await,
+        Command::Grants(arguments) => print_grants(arguments).await,
         Command::Arm(arguments) => arm(arguments).await,
         Command::Journal(command) => look_after(command).await,
         Command::Token(TokenCommand::New { subject, role }) => {
@@ -294,6 +309,11 @@ async fn init(arguments: InitArguments) -> Result<(), Failure> {
 async fn check(arguments: CheckArguments) -> Result<(), Failure> {
     let config = arguments.config.read()?;
     Ok(check::run(&config, arguments.target.as_deref()).await?)
+}
+
+async fn print_grants(arguments: GrantsArguments) -> Result<(), Failure> {
+    let config = arguments.config.read()?;
+    Ok(grants::run(&config, arguments.target.as_deref(), &arguments.role).await?)
 }
 
 async fn look_after(command: JournalCommand) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 pub mod arm;
 pub mod check;
+pub mod grants;
 pub mod init;
 pub mod journal;
 pub mod token;

@@ -48,6 +48,28 @@ pub struct Statement {
     pub parameters: Vec<String>,
 }
 
+/// What resets need on the tables of a target.
+#[derive(Debug, Clone, Default)]
+pub struct Needs<'a> {
+    /// The database's name.
+    pub database: &'a str,
+    /// The tables that are read and never changed.
+    pub read: Vec<&'a TableName>,
+    /// The tables whose rows can go or be changed.
+    pub change: Vec<&'a TableName>,
+    /// The table of the users, which can be created.
+    pub create: Option<&'a TableName>,
+}
+
+/// A privilege that a role needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The statement that gives it.
+    pub statement: String,
+    /// What for.
+    pub why: &'static str,
+}
+
 /// How an operation holds a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
@@ -244,6 +266,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// One of our tables in the target: `marker`, `commit`, `effect`.
     fn own_table(&self, name: &str) -> String;
+
+    /// The statements that give a role what resets need; none where there are
+    /// no roles.
+    fn grants(&self, role: &str, needs: &Needs<'_>) -> Vec<Grant> {
+        let _ = (role, needs);
+        Vec::new()
+    }
 
     /// What an error of this code and text means.
     fn classify(&self, code: &str, message: &str) -> Class;

@@ -1,8 +1,8 @@
 //! PostgreSQL.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{Catalogue, Class, Dialect, Hold, Tie};
+use super::{Catalogue, Class, Dialect, Grant, Hold, Needs, Tie};
 use crate::{
     policy::Value,
     schema::{Column, Origin, Table, TableName},
@@ -358,6 +358,52 @@ impl Dialect for Postgres {
                 done_at text, counts text, last_error text)"
                 .to_owned(),
         ]
+    }
+
+    fn grants(&self, role: &str, needs: &Needs<'_>) -> Vec<Grant> {
+        let role = self.quote(role);
+        let tables = needs.read.iter().chain(&needs.change);
+        let schemas: BTreeSet<&str> = tables.filter_map(|name| name.schema.as_deref()).collect();
+        let mut grants = Vec::new();
+        let mut grant = |why, what: &str, on: String| {
+            let statement = format!("GRANT {what} ON {on} TO {role}");
+            grants.push(Grant { statement, why });
+        };
+        let why = "to reach the tables";
+        for schema in schemas.into_iter().chain(["public", "resetd"]) {
+            grant(why, "USAGE", format!("SCHEMA {}", self.quote(schema)));
+        }
+        for table in &needs.read {
+            grant("to read what is kept", "SELECT", self.table(table));
+        }
+        for table in &needs.change {
+            let why = "to delete, set back and lock rows";
+            grant(why, "SELECT, UPDATE, DELETE", self.table(table));
+        }
+        let database = format!("DATABASE {}", self.quote(needs.database));
+        grant("for tables of keys", "TEMPORARY", database);
+        grant(
+            "to see that resets are allowed",
+            "SELECT",
+            self.own_table("marker"),
+        );
+        let why = "for the proofs of commits, and what is outside the database";
+        for table in ["commit", "effect"] {
+            grant(why, "SELECT, INSERT, UPDATE, DELETE", self.own_table(table));
+        }
+        if let Some(users) = needs.create {
+            let why = "to create test users";
+            grant(why, "INSERT", self.table(users));
+            let schema = users.schema.as_deref().unwrap_or("public");
+            let sequences = format!("ALL SEQUENCES IN SCHEMA {}", self.quote(schema));
+            grant(why, "USAGE", sequences);
+        }
+        let why =
+            "faster full resets of big tables (optional; restarted sequences need their owner)";
+        for table in &needs.change {
+            grant(why, "TRUNCATE", self.table(table));
+        }
+        grants
     }
 
     fn own_table(&self, name: &str) -> String {

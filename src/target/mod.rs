@@ -15,6 +15,7 @@ mod pending;
 mod size;
 mod transaction;
 
+pub use crate::dialect::Grant;
 pub use account::{Creation, NewUser};
 pub use armed::{Arming, Fate, commit_proof};
 pub use brake::Brake;
@@ -34,7 +35,7 @@ use std::{
 use connection::{Pool, Session};
 
 use crate::{
-    dialect::{Dialect, Raw, Row, SeedError, SeedFile, Statement},
+    dialect::{Dialect, Needs, Raw, Row, SeedError, SeedFile, Statement},
     guard::{Seen, Setting},
     plan::{Model, Problem},
     policy::Policy,
@@ -282,6 +283,31 @@ impl Target {
             transaction.batch(text).await?;
         }
         transaction.commit().await
+    }
+
+    /// The statements that give a role what resets of this target need, by its
+    /// policy and schema.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Target::model`].
+    pub async fn grants(&self, role: &str) -> Result<Vec<Grant>, Error> {
+        let model = self.model().await?;
+        let (mut read, mut change) = (Vec::new(), Vec::new());
+        for (id, table) in model.schema().tables() {
+            match model.keeps(id) {
+                true => read.push(&table.name),
+                false => change.push(&table.name),
+            }
+        }
+        let users = &model.schema().table(model.users().table).name;
+        let needs = Needs {
+            database: self.setting.database_name(),
+            read,
+            change,
+            create: model.policy().users.create.is_some().then_some(users),
+        };
+        Ok(self.dialect.grants(role, &needs))
     }
 
     /// Reads a seed file as this target's database would.

@@ -12,6 +12,7 @@ cases! {
         a_recipe_takes_no_protected_user, a_wrong_condition_is_told_at_once,
         a_seed_stands_where_everything_was, a_seed_that_fails_leaves_everything,
         a_password_is_kept_or_nothing_is;
+    ROLES: what_grants_says_is_enough;
 }
 
 const RECIPES: &str = r#"
@@ -224,4 +225,36 @@ async fn a_password_is_kept_or_nothing_is(kind: Kind) {
     // Another user's password is none of anybody's.
     let dry = world.password("b@test.com", "hash", "mangled");
     world.reset(&dry, Mode::DryRun).await.unwrap();
+}
+
+/// A role that has been given what `resetd grants` says, and nothing else, can
+/// do whatever does not restart sequences.
+async fn what_grants_says_is_enough(kind: Kind) {
+    let guest = "resetd_guest";
+    let policy = format!(
+        "keep = [\"boards\"]\n{POLICY}[users.create]\npassword = {{ column = \"hash\", \
+         bcrypt_cost = 4 }}\n[users.create.set]\npoints = 0\n{}",
+        RECIPES.replace(", boards = { rank = { null = true } }", "")
+    );
+    // Its key has no default.
+    let policy = policy.replace("[users.create.set]", "[users.create.set]\nid = 99");
+    let world = make(kind).await.with_policy(&policy);
+    let denied = world.twin(&policy).reached_by(&policy, guest);
+    let failure = denied.fails(denied.user("b@test.com")).await;
+    assert!(matches!(failure, Failure::Target(_)), "{failure}");
+    for grant in world.target.grants(guest).await.unwrap() {
+        let mut superuser = world.superuser().await;
+        let done = superuser.run(&grant.statement).await;
+        done.unwrap_or_else(|error| panic!("{error} in {}", grant.statement));
+        superuser.close().await;
+    }
+    let world = world.reached_by(&policy, guest);
+    let changes = world.reset(&world.user("b@test.com"), Mode::Execute).await;
+    changes.unwrap_or_else(|failure| panic!("{failure}"));
+    let changes = world
+        .reset(&world.recipe("progress", &[]), Mode::Execute)
+        .await;
+    changes.unwrap_or_else(|failure| panic!("{failure}"));
+    let password = world.password("a@test.com", "hash", "new");
+    world.reset(&password, Mode::Execute).await.unwrap();
 }

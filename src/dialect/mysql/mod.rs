@@ -22,7 +22,7 @@ mod catalogue;
 
 use std::time::Duration;
 
-use super::{Catalogue, Class, Dialect, Hold, Tie};
+use super::{Catalogue, Class, Dialect, Grant, Hold, Needs, Tie};
 use crate::{
     policy::Value,
     schema::{Column, Origin, Table, TableName},
@@ -378,6 +378,42 @@ impl Dialect for MySql {
             "INSERT IGNORE INTO resetd_lock (id) VALUES (1)".to_owned(),
             "START TRANSACTION".to_owned(),
         ]
+    }
+
+    fn grants(&self, role: &str, needs: &Needs<'_>) -> Vec<Grant> {
+        let role = match role.split_once('@') {
+            Some((user, host)) => format!("{}@{}", quoted(user), quoted(host)),
+            None => quoted(role),
+        };
+        let database = self.quote(needs.database);
+        let mut grants = Vec::new();
+        let mut grant = |why, what: &str, on: &str| {
+            let statement = format!("GRANT {what} ON {database}.{on} TO {role}");
+            grants.push(Grant { statement, why });
+        };
+        let why = "for tables of keys, and to see triggers";
+        grant(why, "CREATE TEMPORARY TABLES, TRIGGER", "*");
+        for table in &needs.read {
+            grant("to read what is kept", "SELECT", &self.table(table));
+        }
+        for table in &needs.change {
+            let why = "to delete, set back and lock rows";
+            grant(why, "SELECT, UPDATE, DELETE", &self.table(table));
+        }
+        grant("to see that resets are allowed", "SELECT", "resetd_marker");
+        let why = "for the proofs of commits, and what is outside the database";
+        for table in ["resetd_commit", "resetd_effect"] {
+            grant(why, "SELECT, INSERT, UPDATE, DELETE", table);
+        }
+        grant("to hold the target", "SELECT, UPDATE", "resetd_lock");
+        if let Some(users) = needs.create {
+            grant("to create test users", "INSERT", &self.table(users));
+        }
+        for table in &needs.change {
+            let why = "to let numbers start again after a full reset (optional)";
+            grant(why, "ALTER, INSERT", &self.table(table));
+        }
+        grants
     }
 
     fn own_table(&self, name: &str) -> String {

@@ -81,7 +81,7 @@ async fn what_is_asked_for_is_set_and_told_back() {
     }
     let hash = column(&server.data, ERIKA, "password_hash").await;
     assert!(bcrypt::verify(SECRET, &hash).unwrap());
-    assert!(hash.starts_with("$2b$04$"), "the policy's cost: {hash}");
+    assert!(hash.starts_with("$2b$08$"), "the policy's cost: {hash}");
     // And can be reset as any other test user.
     let done = tester.reset(by_email(ERIKA)).await.unwrap();
     assert_eq!(done.total_rows, 1);

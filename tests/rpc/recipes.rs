@@ -357,7 +357,7 @@ async fn a_password_is_set_verified_and_ends_the_sessions() {
 
     let answer = set(&admin, of(BUYER, "correct horse")).await.unwrap();
     assert_eq!(answer.message, format!("The password of {BUYER} was set"));
-    assert_eq!(answer.hash_prefix, "$2b$04$");
+    assert_eq!(answer.hash_prefix, "$2b$08$");
     let hash = stored(&server, BUYER).await;
     assert!(bcrypt::verify("correct horse", &hash).unwrap());
     let after = server.data.dump().await;

@@ -16,10 +16,9 @@ const OF_EACH: [(char, usize); 5] = [('A', 49), ('B', 18), ('C', 24), ('D', 21),
 /// The lines that a case keeps, which its name begins with; a weakness that
 /// is gone is numbered `aw01` and is none of them.
 pub fn lines_of(case: &str) -> Vec<String> {
-    let is_line = |part: &&str| {
-        part.len() == 3
-            && part.starts_with(|first: char| ('a'..='e').contains(&first))
-            && part.bytes().skip(1).all(|byte| byte.is_ascii_digit())
+    let is_line = |part: &&str| match part.as_bytes() {
+        [b'a'..=b'e', tens, ones] => tens.is_ascii_digit() && ones.is_ascii_digit(),
+        _ => false,
     };
     let parts = case.split('_').take_while(is_line);
     parts.map(str::to_uppercase).collect()
@@ -59,7 +58,7 @@ fn row(text: &str) -> Option<(String, String, String)> {
         return None;
     };
     let kept = kept.trim_end_matches('|').trim();
-    let is_line = line.len() == 3 && line.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    let is_line = lines().contains(line);
     is_line.then(|| (line.to_owned(), asks.to_owned(), kept.to_owned()))
 }
 

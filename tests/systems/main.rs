@@ -72,7 +72,7 @@ pub const BOTH: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
 /// Every case of every system.
 fn all() -> Vec<Case> {
     [
-        mestore::CASES,
+        &mestore::cases()[..],
         rafactory::CASES,
         searchable::CASES,
         searchable_faults::CASES,

@@ -16,6 +16,7 @@ use resetd::{
     admin::{arm, token},
     client::{Client, Error, Events, Options},
     config::{Config, Variables},
+    guard::environment,
     proto::{ResetResult, full_reset_response::Event},
     server,
 };
@@ -42,6 +43,8 @@ pub type Dump = BTreeMap<String, Vec<String>>;
 pub struct Setup {
     /// The target's declared environment.
     pub environment: String,
+    /// Where the target is, when it is not the case's database.
+    pub url: Option<String>,
     /// The policy's text.
     pub policy: String,
     /// Further lines of the target's configuration.
@@ -62,7 +65,6 @@ pub struct Setup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Armed {
     Yes,
-    #[allow(dead_code, reason = "not every run has a case for it")]
     No,
 }
 
@@ -103,6 +105,7 @@ impl World {
         let (url, connection) = place::redis();
         let mut setup = Setup {
             environment: "test".to_owned(),
+            url: None,
             policy: fs::read_to_string(policy_of(system)).unwrap(),
             target: String::new(),
             head: String::new(),
@@ -116,9 +119,11 @@ impl World {
         prepare(&database, &folder).await;
         let secret = token::secret().unwrap();
         if setup.armed == Armed::Yes {
-            // Whatever a case says about the environment, the database was
-            // armed where that is allowed.
-            let config = setup.configure(&database, &folder, &secret, "test");
+            // Where a case says what is not allowed, the database was armed
+            // before that.
+            let allowed = environment::check_environment(Some(&setup.environment), &[], &[]);
+            let armed = allowed.map_or("test", |()| setup.environment.as_str());
+            let config = setup.configure(&database, &folder, &secret, armed);
             let request = arm::Request {
                 target: Some("system".to_owned()),
                 database: Some(database.called()),
@@ -262,7 +267,7 @@ impl Setup {
             "{}\n[[targets]]\nname = 'system'\nenvironment = '{environment}'\nurl = '{}'\n\
              policy = 'policy.toml'\n{}\n",
             self.head,
-            database.url(),
+            self.url.clone().unwrap_or_else(|| database.url()),
             self.target,
         );
         if let Some(url) = &self.redis {

@@ -23,7 +23,8 @@ use resetd::{
     config::{Config, Variables},
     demo,
     policy::Policy,
-    proto::DESCRIPTORS,
+    proto::{DESCRIPTORS, ErrorReason},
+    rpc,
 };
 use toml::{Table, Value};
 
@@ -64,6 +65,28 @@ fn every_reason_has_its_section_and_no_section_is_without_a_reason() {
         declared.len(),
         "a section stands there twice"
     );
+}
+
+/// What the server sends along with an error leads to its section.
+#[test]
+fn every_reason_links_to_its_section() {
+    let anchors: BTreeSet<String> = README.lines().filter_map(anchor).collect();
+    let mut linked = BTreeSet::new();
+    for number in 1.. {
+        // Numbers that are free again are passed over.
+        let Ok(reason) = ErrorReason::try_from(number) else {
+            if number > 1000 {
+                break;
+            }
+            continue;
+        };
+        let link = rpc::section(reason);
+        let section = link.strip_prefix("README.md#").unwrap().to_owned();
+        assert!(anchors.contains(&section), "{reason:?}: {link}");
+        linked.insert(section);
+    }
+    let sections = README.matches("\n#### `").count();
+    assert_eq!(linked.len(), sections);
 }
 
 #[test]
@@ -236,10 +259,32 @@ async fn the_commands_do_what_they_say() {
             shell.remember(&line);
         }
     }
+    the_fixtures_clean_up(&shell, folder.path());
     drop(demo);
     let [resetctl, grpcurl, buf] = ran;
     println!("ran {resetctl} resetctl lines, {grpcurl} grpcurl lines, {buf} buf lines");
     assert!(resetctl >= 10 && grpcurl >= 2 && buf >= 1, "{ran:?}");
+}
+
+/// The fixtures for those who move here, as pytest would use them.
+fn the_fixtures_clean_up(shell: &Shell, folder: &Path) {
+    let mut fixtures = blocks("python");
+    fixtures.retain(|text| text.contains("pytest") && text.contains("resetctl"));
+    assert_eq!(fixtures.len(), 1);
+    fs::write(folder.join("fixtures.py"), &fixtures[0]).unwrap();
+    let stub = "def fixture(function=None, **_):\n    return function or (lambda inner: inner)\n";
+    fs::write(folder.join("pytest.py"), stub).unwrap();
+    let used = "import fixtures, subprocess\n\
+        def create(*more): subprocess.run(['resetctl', 'create-user', *more], check=True)\n\
+        create('fixture@test.com')\n\
+        fixtures.clean_users()\n\
+        create('fixture@test.com')\n\
+        session = fixtures.session()\n\
+        create('marked@test.com', '--session', next(session))\n\
+        assert list(session) == []\n\
+        create('marked@test.com')\n";
+    fs::write(folder.join("used.py"), used).unwrap();
+    shell.run("python3 used.py");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ mod status;
 pub use authn::Authenticator;
 pub use limits::{NormaliseErrors, panicked};
 pub use operations::Operations;
-pub use status::reason;
+pub use status::{reason, section};
 
 use std::{sync::Arc, time::Instant};
 

@@ -86,12 +86,17 @@ impl Told {
             })
             .collect();
         self.details.set_error_info(reason, "resetd", metadata);
-        let section = format!("README.md#{}", reason.to_ascii_lowercase());
         self.details
-            .add_help_link("what it means and what to do", section);
+            .add_help_link("what it means and what to do", section(self.reason));
         let message = shortened_encoded(message, TEXT_BYTES);
         Status::with_error_details_and_metadata(self.code, message, self.details, headers)
     }
+}
+
+/// Where the README says what a reason means and what to do.
+#[must_use]
+pub fn section(reason: ErrorReason) -> String {
+    format!("README.md#{}", name(reason).to_ascii_lowercase())
 }
 
 fn shortened(text: &str, limit: usize) -> String {

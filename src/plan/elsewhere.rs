@@ -8,7 +8,7 @@
 use super::{bind::Binder, model::Users, problem::nearest};
 use crate::{
     effect::Effect,
-    policy::{FilePlace, FileRule, Part, RedisRule, Template},
+    policy::{FilePlace, FileRule, Part, RedisRule, Template, names_something},
     schema::{ColumnId, Schema, TableId},
 };
 
@@ -345,7 +345,7 @@ impl Binder {
         }
         let is_fixed = |part: &Part| match part {
             Part::Value(_) => true,
-            Part::Text(text) => text.chars().any(|letter| !"*?[]^-\\".contains(letter)),
+            Part::Text(text) => names_something(text),
         };
         if extent == Extent::Rows && pattern.names().next().is_none() {
             problem = Some("has no placeholder, so that it would match what belongs to others");

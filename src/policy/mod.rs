@@ -11,6 +11,7 @@ pub use recipe::{
     BcryptCost, Cache, Counted, CountedEffect, Doomed, MinimumRole, PublicCount, Recipe,
     RecipeError, SeedValue, SeedVariable,
 };
+pub(crate) use selector::names_something;
 pub use selector::{FilePlace, FileRule, Part, RedisRule, Template};
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{FileRule, Policy, RedisRule, Value};
+use super::{FileRule, Policy, RedisRule, Value, names_something};
 
 /// A reset that an application names itself.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -248,10 +248,35 @@ pub struct SeedVariable {
 
 /// What ClearCache removes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "CacheFile")]
 pub struct Cache {
-    /// Globs of Redis keys.
+    /// Globs of Redis keys. None but `*` itself matches every key: that one is
+    /// refused where others have keys.
     pub patterns: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CacheFile {
+    patterns: Vec<String>,
+}
+
+impl TryFrom<CacheFile> for Cache {
+    type Error = String;
+
+    fn try_from(CacheFile { patterns }: CacheFile) -> Result<Self, String> {
+        if patterns.is_empty() {
+            return Err("cache has no patterns, so that nothing would be cleared".to_owned());
+        }
+        let mut patterns_of_all = patterns.iter().filter(|glob| !names_something(glob));
+        match patterns_of_all.find(|glob| *glob != "*") {
+            Some(glob) if glob.is_empty() => Err("cache has an empty pattern".to_owned()),
+            Some(glob) => Err(format!(
+                "cache says {glob}, which matches every key: write it *"
+            )),
+            None => Ok(Self { patterns }),
+        }
+    }
 }
 
 /// The cost of a bcrypt hash, 4 to 31, each step of which doubles the work:
@@ -328,6 +353,16 @@ mod tests {
         ] {
             let wrong = format!("public_counts = {wrong}");
             assert!(recipe(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cache_names_something_or_says_that_it_is_everything() {
+        let cache = |patterns: &str| toml::from_str::<Cache>(&format!("patterns = {patterns}"));
+        let patterns = cache("['cache:*', '*', '[a-f]?']").unwrap().patterns;
+        assert_eq!(patterns, ["cache:*", "*", "[a-f]?"]);
+        for wrong in ["[]", "['']", "['a*', '**']", "['?*']", "['*?']", "['[^]*']"] {
+            assert!(cache(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -57,6 +57,12 @@ pub struct Template {
     parts: Vec<Part>,
 }
 
+/// True for a glob of Redis keys with a letter that is one; without one it
+/// matches every key.
+pub(crate) fn names_something(glob: &str) -> bool {
+    glob.chars().any(|letter| !"*?[]^-\\".contains(letter))
+}
+
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {

@@ -8,8 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod cache;
 mod files;
 mod keys;
+mod orders;
 mod servers;
 mod wire;
 

@@ -24,11 +24,12 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::servers::Redis;
 
 const SCHEMA: &str = "
-CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, avatar TEXT);
+CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT NOT NULL UNIQUE, avatar TEXT,
+    password_hash TEXT);
 CREATE TABLE login (token TEXT PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users);
 CREATE TABLE image (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users,
     path TEXT NOT NULL);
-INSERT INTO users VALUES (1, 'one@test.com', 'faces/1.png'), (10, 'ten@test.com', NULL),
+INSERT INTO users (id, email, avatar) VALUES (1, 'one@test.com', 'faces/1.png'), (10, 'ten@test.com', NULL),
     (3, 'three@shop.org', 'faces/3.png'), (4, '4/../5@test.com', NULL);
 INSERT INTO login VALUES ('tok-1', 1), ('tok-1b', 1), ('tok-10', 10);
 INSERT INTO image VALUES (1, 1, 'media/a.png'), (2, 1, 'media/shared.png'),
@@ -40,6 +41,8 @@ const POLICY: &str = r#"
 table = "users"
 email = "email"
 test_domains = ["test.com"]
+[users.create]
+password = { column = "password_hash", bcrypt_cost = 4 }
 [levels.user_sessions]
 delete = ["login"]
 redis = [
@@ -58,9 +61,10 @@ files = [
 ]
 "#;
 
-struct World {
-    redis: Redis,
-    client: Client,
+/// A served database with a Redis and a directory of its own.
+pub struct World {
+    pub redis: Redis,
+    pub client: Client,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Result<(), server::Error>>,
     folder: TempDir,
@@ -68,13 +72,18 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With more in its policy.
+    pub async fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let redis = Redis::start();
         let path = folder.path();
         let mut database = database(path).await;
         database.execute(AssertSqlSafe(SCHEMA)).await.unwrap();
         drop(database);
-        fs::write(path.join("policy.toml"), POLICY).unwrap();
+        fs::write(path.join("policy.toml"), format!("{POLICY}{more}")).unwrap();
         let secret = token::secret().unwrap();
         let digest = hex::encode(token::digest(&secret));
         let url = redis.url(1);
@@ -130,17 +139,43 @@ impl World {
             .unwrap()
     }
 
-    fn keys(&self) -> Vec<String> {
+    /// Every key, in order.
+    pub fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self.redis.connection(1).keys("*").unwrap();
         keys.sort();
         keys
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub fn has(&self, path: &str) -> bool {
         self.folder.path().join(path).exists()
     }
 
-    async fn end(mut self) {
+    /// Runs statements on the database.
+    pub async fn run(&self, sql: &str) {
+        let mut database = database(self.folder.path()).await;
+        let sql = AssertSqlSafe(sql.to_owned());
+        database.execute(sql).await.unwrap();
+    }
+
+    /// The texts that a query answers.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let mut database = database(self.folder.path()).await;
+        let sql = AssertSqlSafe(sql.to_owned());
+        let rows = database.fetch_all(sql).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Waits until this key is gone.
+    pub async fn until_gone(&self, key: &str) {
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(10));
+        while self.keys().iter().any(|there| there == key) {
+            assert!(begun.elapsed().as_secs() < 10, "{key} stays");
+            ticks.tick().await;
+        }
+    }
+
+    pub async fn end(mut self) {
         drop(self.stop.take());
         self.serving.await.unwrap().unwrap();
     }
@@ -181,7 +216,8 @@ fn files(folder: &Path) {
     }
 }
 
-fn keys(redis: &Redis) {
+/// Puts the keys of all users in place.
+pub fn keys(redis: &Redis) {
     let mut connection = redis.connection(1);
     for key in [
         "session:1",
@@ -326,11 +362,7 @@ async fn a_redis_that_is_away_delays_the_keys_and_not_the_reset() {
     world.redis.restart();
     keys(&world.redis);
     let back = Instant::now();
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(10));
-    while world.keys().contains(&"session:10".to_owned()) {
-        assert!(back.elapsed().as_secs() < 10, "they stay");
-        ticks.tick().await;
-    }
+    world.until_gone("session:10").await;
     println!("the keys went {:?} after Redis was back", back.elapsed());
     world.end().await;
 }

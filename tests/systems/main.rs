@@ -31,6 +31,7 @@ mod server;
 #[path = "../effects/servers.rs"]
 #[allow(dead_code, reason = "the suite of effects asks more of it")]
 mod servers;
+mod untouched;
 mod vedfolnir;
 #[allow(dead_code, reason = "each system asks for a part of it")]
 mod world;

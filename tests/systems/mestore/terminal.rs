@@ -1,7 +1,10 @@
 //! The old script's commands, as `resetctl` has them: the real program, with
 //! its output and its exit codes.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Output, Stdio},
+};
 
 use resetd::access::Role;
 
@@ -19,19 +22,21 @@ cases! {
         a39_a_test_user,
         a40_a_full_reset_with_its_confirmation,
         a41_help_names_every_command,
-        a43_failures_as_the_document_shows_them;
+        a43_failures_as_the_document_shows_them,
+        a47_logs_of_one_module;
 }
 
 /// Runs `resetctl` as somebody of this role.
 fn resetctl(world: &World, role: Role, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_resetctl"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resetctl"));
+    command
         .args(arguments)
         .env_clear()
         .env("RESETCTL_ADDRESS", world.address.to_string())
         .env("RESETCTL_TOKEN", world.token(role))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdin(Stdio::null());
+    // The server that it calls runs on these threads as well.
+    tokio::task::block_in_place(|| command.output()).unwrap()
 }
 
 /// What it printed, when it did well.
@@ -165,4 +170,52 @@ async fn a43_failures_as_the_document_shows_them(kind: Kind) {
         !text.contains('\u{1b}'),
         "no colours where nobody sees them"
     );
+}
+
+/// The daemon logs what its filter says, module by module.
+async fn a47_logs_of_one_module(_: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[[targets]]\nname = 'm'\nenvironment = 'production'\n\
+                  url = 'sqlite:m_test.db'\npolicy = 'policy.toml'\n\
+                  [[tokens]]\nsubject = 'me'\nrole = 'viewer'\nsha256 = 'DIGEST'\n";
+    let config = config.replace("DIGEST", &"0".repeat(64));
+    std::fs::write(folder.path().join("resetd.toml"), config).unwrap();
+    let policy = MESTORE.folder().join("policy.toml");
+    std::fs::copy(policy, folder.path().join("policy.toml")).unwrap();
+    let logged = |filter: &str| {
+        let mut daemon = Command::new(env!("CARGO_BIN_EXE_resetd"))
+            .args([
+                "serve",
+                "--config",
+                "resetd.toml",
+                "--listen",
+                "127.0.0.1:0",
+            ])
+            .args(["--log", filter])
+            .current_dir(folder.path())
+            .env_clear()
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines();
+        // It says that it is serving, and before that what it thinks of a
+        // target in production, unless it is told not to.
+        let mut text = String::new();
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            text.push_str(&line);
+            if line.contains("serving") {
+                break;
+            }
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        text
+    };
+    let (all, one) =
+        tokio::task::block_in_place(|| (logged("info"), logged("info,resetd::server=off")));
+    assert!(all.contains("target is not connected to"), "{all}");
+    assert!(!one.contains("target is not connected to"), "{one}");
+    assert!(one.contains("serving"), "{one}");
 }

@@ -13,6 +13,7 @@
     reason = "tests"
 )]
 
+mod abacus;
 mod checklist;
 #[path = "../dialects/connection.rs"]
 #[allow(dead_code, reason = "the dialect suite asks more of it")]
@@ -73,6 +74,7 @@ pub const BOTH: &[Kind] = &[Kind::Sqlite, Kind::Postgres];
 /// Every case of every system.
 fn all() -> Vec<Case> {
     [
+        abacus::CASES,
         &mestore::cases()[..],
         rafactory::CASES,
         searchable::CASES,

@@ -110,3 +110,37 @@ fn each_case_has_a_name_of_its_own() {
         );
     }
 }
+
+/// Each fault of old is listed, with every case that shows it gone.
+#[test]
+fn the_faults_of_old_are_listed() {
+    let names: BTreeSet<&str> = crate::all().iter().map(|case| case.name).collect();
+    let text = fs::read_to_string(readme()).unwrap();
+    let mut listed = BTreeSet::new();
+    for line in text.lines() {
+        let cells: Vec<&str> = line.trim_matches(['|', ' ']).split(" | ").collect();
+        let [fault, _, shown] = cells[..] else {
+            continue;
+        };
+        if fault.len() != 4 || fault.get(1..2) != Some("w") {
+            continue;
+        }
+        assert!(
+            listed.insert(fault.to_owned()),
+            "{fault} stands there twice"
+        );
+        let shown: BTreeSet<&str> = shown.split('`').skip(1).step_by(2).collect();
+        for name in &shown {
+            assert!(names.contains(name), "{fault}: there is no case {name}");
+        }
+        for name in &names {
+            let is_of_it = name.split('_').any(|part| part == fault);
+            assert!(!is_of_it || shown.contains(name), "{fault} lacks {name}");
+        }
+    }
+    let of_each = [('a', 15), ('b', 7), ('c', 10), ('d', 10), ('e', 8)];
+    let all = of_each
+        .iter()
+        .flat_map(|&(system, count)| (1..=count).map(move |fault| format!("{system}w{fault:02}")));
+    assert_eq!(listed, all.collect());
+}

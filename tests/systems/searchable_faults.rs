@@ -20,7 +20,7 @@ use crate::{
 };
 
 cases! {
-    POSTGRES: d20_the_runner_cleans_up, dw01_a_marker_that_cannot_be_is_refused_at_the_start,
+    POSTGRES: d20_dw10_the_runner_cleans_up, dw01_a_marker_that_cannot_be_is_refused_at_the_start,
         dw02_an_empty_session_is_not_everything, dw03_what_others_have_a_part_in_is_told,
         dw04_a_user_leaves_no_orphans, dw05_every_table_is_counted,
         dw06_a_marker_makes_nobody_a_test_user, dw07_bytes_go_unless_somebody_needs_them,
@@ -47,7 +47,7 @@ fn run(world: &World, role: Role, arguments: &[&str]) -> i32 {
     output.status.code().unwrap()
 }
 
-async fn d20_the_runner_cleans_up(_: Kind) {
+async fn d20_dw10_the_runner_cleans_up(_: Kind) {
     for system in [DOCUMENTED, REAL] {
         let world = plain(system).await;
         let left = async || world.count("users", "id BETWEEN 101 AND 125").await;

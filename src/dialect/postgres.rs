@@ -341,14 +341,24 @@ impl Dialect for Postgres {
             .to_owned()
     }
 
+    /// Bytes are estimates as rows are, as of the same moment: asking the file
+    /// system costs more than all the rest. Where there are none it is asked.
     fn sizes(&self) -> String {
         format!(
             "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, \
              CASE WHEN c.relkind = 'r' AND c.reltuples >= 0 THEN c.reltuples::bigint::text END, \
-             CASE WHEN c.relkind = 'r' THEN pg_total_relation_size(c.oid)::text ELSE \
-             (SELECT sum(pg_total_relation_size(p.oid)) FROM (SELECT c.oid UNION \
-             SELECT relid FROM pg_partition_tree(c.oid)) AS p(oid))::bigint::text END \
-             FROM {TABLES}"
+             (CASE WHEN c.relkind = 'p' THEN (SELECT sum(pg_total_relation_size(p.oid)) \
+             FROM (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid)) AS p(oid))::bigint \
+             WHEN c.reltuples < 0 THEN pg_total_relation_size(c.oid) \
+             ELSE (c.relpages + coalesce(t.relpages, 0) + coalesce(i.pages, 0)) \
+             * current_setting('block_size')::bigint END)::text \
+             FROM pg_catalog.pg_class AS c \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid \
+             LEFT JOIN (SELECT i.indrelid, sum(x.relpages) AS pages FROM pg_catalog.pg_index AS i \
+             JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid GROUP BY 1) AS i \
+             ON i.indrelid = c.oid WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p') \
+             AND NOT c.relispartition AND c.relpersistence <> 't'"
         )
     }
 

@@ -1,8 +1,10 @@
 //! How big a target is: its users, its rows, its bytes.
 
+use std::collections::BTreeMap;
+
 use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
 use crate::{
-    dialect::Statement,
+    dialect::{Row, Statement},
     plan::Model,
     schema::{ForeignKeyId, Schema, TableId},
 };
@@ -61,8 +63,7 @@ impl Target {
         exact: bool,
     ) -> Result<Sizes, Error> {
         let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
-        let users = self.count_users(&mut session, model).await?;
-        let test_users = self.count_test_users(&mut session, model, domains).await?;
+        let (users, test_users) = self.count_users(&mut session, model, domains).await?;
         let mut tables = self.measure(&mut session, model, exact).await?;
         tables.sort_by(|a, b| a.table.cmp(&b.table));
         Ok(Sizes {
@@ -99,11 +100,13 @@ impl Target {
         )
     }
 
+    /// Users by type, and how many of all are test users, in one go.
     async fn count_users(
         &self,
         session: &mut Session,
         model: &Model,
-    ) -> Result<Vec<UserCount>, Error> {
+        domains: &[String],
+    ) -> Result<(Vec<UserCount>, u64), Error> {
         let (dialect, users) = (self.dialect.as_ref(), model.users());
         let table = model.schema().table(users.table);
         let name = |id| dialect.quote(&table.column(id).name);
@@ -116,44 +119,30 @@ impl Target {
                 )
             },
         );
-        let active = users.active.map_or_else(
-            || "count(*)".to_owned(),
-            |id| format!("count(CASE WHEN {} THEN 1 END)", name(id)),
-        );
+        let such = |condition: &str| format!("count(CASE WHEN {condition} THEN 1 END)");
+        let active = users
+            .active
+            .map_or_else(|| "count(*)".to_owned(), |id| such(&name(id)));
+        let is_test = dialect.is_test_email(&name(users.email), domains);
         let sql = format!(
-            "SELECT {user_type}, {}, {} FROM {} GROUP BY 1 ORDER BY 1",
+            "SELECT {user_type}, {}, {}, {} FROM {} GROUP BY 1 ORDER BY 1",
             dialect.as_text("count(*)"),
             dialect.as_text(&active),
+            dialect.as_text(&such(&is_test)),
             dialect.table(&table.name)
         );
         let rows = session.rows(&Statement::plain(sql)).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(UserCount {
-                    user_type: field(row, 0).to_owned(),
-                    total: number(field(row, 1))?,
-                    active: number(field(row, 2))?,
-                })
-            })
-            .collect()
-    }
-
-    async fn count_test_users(
-        &self,
-        session: &mut Session,
-        model: &Model,
-        domains: &[String],
-    ) -> Result<u64, Error> {
-        let (dialect, users) = (self.dialect.as_ref(), model.users());
-        let table = model.schema().table(users.table);
-        let email = dialect.quote(&table.column(users.email).name);
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {}",
-            dialect.as_text("count(*)"),
-            dialect.table(&table.name),
-            dialect.is_test_email(&email, domains),
-        );
-        number(&session.text(&Statement::plain(sql)).await?)
+        let mut counts = Vec::with_capacity(rows.len());
+        let mut test_users = 0;
+        for row in &rows {
+            counts.push(UserCount {
+                user_type: field(row, 0).to_owned(),
+                total: number(field(row, 1))?,
+                active: number(field(row, 2))?,
+            });
+            test_users += number(field(row, 3))?;
+        }
+        Ok((counts, test_users))
     }
 
     async fn measure(
@@ -163,13 +152,16 @@ impl Target {
         exact: bool,
     ) -> Result<Vec<TableSize>, Error> {
         let dialect = self.dialect.as_ref();
-        let known = session.rows(&Statement::plain(dialect.sizes())).await?;
+        let rows = session.rows(&Statement::plain(dialect.sizes())).await?;
+        let names = rows.iter().map(|row| {
+            let schema = row.first().and_then(Option::as_deref);
+            ((schema, field(row, 1)), row)
+        });
+        let known: BTreeMap<(Option<&str>, &str), &Row> = names.collect();
         let mut sizes = Vec::new();
         for (id, table) in model.schema().tables() {
-            let row = known.iter().find(|row| {
-                row.first().cloned().flatten() == table.name.schema
-                    && field(row, 1) == table.name.name
-            });
+            let name = (table.name.schema.as_deref(), table.name.name.as_str());
+            let row = known.get(&name);
             let estimate = row
                 .and_then(|row| field(row, 2).parse().ok())
                 .filter(|_| !exact);

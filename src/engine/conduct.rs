@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Failure},
     failpoint,
     journal::{self, Begun, Entry, Filter, Intent, Outcome, Repeat, State},
-    operation::{Action, Level, Mode, OperationId, Progress, SweepOrphans},
+    operation::{Action, EffectCounts, Level, Mode, OperationId, Progress, SweepOrphans},
     target::{self, Brake, Deadline, Fate},
 };
 
@@ -86,12 +86,24 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
     if let Err(error) = &mut finished {
         name_holders(&context, error).await;
     }
+    if !is_trace_free(&finished) {
+        engine.snapshots.forget(context.served.target.name());
+    }
     failpoint::reach("before_close").await;
     close(&context, entry, &finished, begun.elapsed()).await;
     if let Ok(finished) = &finished {
         sweep(&context, finished);
     }
     finished.map_err(fail)
+}
+
+/// True when an operation leaves nothing that a target's status would tell of.
+fn is_trace_free(finished: &Result<Finished<Done>, Error>) -> bool {
+    match finished.as_ref().map(|finished| &finished.value) {
+        Ok(Done::Reset(done)) => done.changes.effects == EffectCounts::default(),
+        Ok(Done::Created(_)) => true,
+        Ok(Done::Cleared(_)) | Err(_) => false,
+    }
 }
 
 fn context(engine: &Arc<Engine>, order: &Order) -> Result<Context, Error> {

@@ -93,6 +93,7 @@ pub struct Engine {
     /// An error's reason as callers see it, so that the journal says the same.
     reason: fn(&Error) -> &'static str,
     live: Live,
+    snapshots: status::Snapshots,
     running: TaskTracker,
     /// Work that goes on between operations, and ends with the server.
     background: TaskTracker,
@@ -203,6 +204,7 @@ impl Engine {
             keep,
             reason,
             live: Live::new(),
+            snapshots: status::Snapshots::default(),
             running: TaskTracker::new(),
             background: TaskTracker::new(),
             stopping: Notify::new(),

@@ -1,5 +1,11 @@
 //! Tells whether a target may be reset, and what stands in the way.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use super::{Engine, Served, now};
 use crate::{
     access::Grant,
@@ -9,8 +15,11 @@ use crate::{
 };
 use jiff::Timestamp;
 
+/// How old an answer may be.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The state of a target.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Status {
     /// When it was observed.
     pub observed_at: Timestamp,
@@ -30,7 +39,7 @@ pub struct Status {
 
 /// What is there besides a target's database, and what is left to be done
 /// there.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Elsewhere {
     /// Where its Redis is; nothing when it has none.
     pub redis: Option<String>,
@@ -59,15 +68,63 @@ pub enum MarkerState {
     Foreign,
 }
 
+/// The last good word of every target. What anything stands in the way of is
+/// looked at anew each time, as somebody is about to change that.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots(Mutex<BTreeMap<String, (Instant, Status)>>);
+
+impl Snapshots {
+    fn fresh(&self, target: &str) -> Option<Status> {
+        let snapshots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, status) = snapshots.get(target)?;
+        (at.elapsed() < FRESH).then(|| status.clone())
+    }
+
+    fn keep(&self, target: &str, observed: Instant, status: &Status) {
+        if status.is_good() {
+            let mut snapshots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            snapshots.insert(target.to_owned(), (observed, status.clone()));
+        }
+    }
+
+    /// Something has happened to a target.
+    pub(super) fn forget(&self, target: &str) {
+        let mut snapshots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshots.remove(target);
+    }
+}
+
+impl Status {
+    /// True when nothing stands in the way, and nothing is left to be done.
+    fn is_good(&self) -> bool {
+        let elsewhere = &self.elsewhere;
+        let passes = |verdict: &Verdict| verdict.refusal.is_none();
+        self.trouble.is_none()
+            && self.marker == MarkerState::Armed
+            && self.verdicts.iter().all(passes)
+            && elsewhere.redis.is_some() == elsewhere.redis_answers
+            && elsewhere.roots.iter().all(|(_, is_marked)| *is_marked)
+            && elsewhere.backlog.pending + elsewhere.backlog.attention == 0
+    }
+}
+
 impl Engine {
-    /// Observes a target. An unreachable database is a state, not an error.
+    /// Observes a target, or tells what was observed within the last second.
+    /// An unreachable database is a state, not an error.
     ///
     /// # Errors
     ///
     /// When there is no such target.
     pub async fn status(&self, grant: &Grant) -> Result<Status, Error> {
         let served = self.served(grant.target())?;
-        Ok(observe(served).await)
+        let name = served.target.name();
+        if let Some(status) = self.snapshots.fresh(name) {
+            return Ok(status);
+        }
+        let begun = Instant::now();
+        let status = observe(served).await;
+        self.snapshots.keep(name, begun, &status);
+        Ok(status)
     }
 }
 

@@ -46,7 +46,7 @@ impl Execution<'_> {
         self.transaction.dialect.deletes_together() && self.plan.steps().iter().all(plain)
     }
 
-    /// Wipes everything, and tells it step by step.
+    /// Wipes everything, and tells of each step that had something to do.
     pub(super) async fn wipe_at_once(&mut self) -> Result<(), Error> {
         let begun = Instant::now();
         let filled = self.filled().await?;
@@ -64,14 +64,19 @@ impl Execution<'_> {
         let took = begun.elapsed();
         for (number, step) in (1..).zip(self.plan.steps()) {
             let Step::Wipe(wipe) = step else { continue };
+            let of_step = wipe.tables.iter().filter_map(|(table, _)| rows.get(table));
+            let rows: u64 = of_step.sum();
+            // Of hundreds of steps mostly a few have found anything.
+            if rows == 0 {
+                continue;
+            }
             (self.progress)(Progress::StepStarted {
                 step: number,
                 title: self.plan.title(step),
             });
-            let of_step = wipe.tables.iter().filter_map(|(table, _)| rows.get(table));
             (self.progress)(Progress::StepFinished {
                 step: number,
-                rows: of_step.sum(),
+                rows,
                 took,
             });
         }

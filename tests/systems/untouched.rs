@@ -72,8 +72,8 @@ fn tables() -> BTreeSet<String> {
             .skip(1)
         {
             let rest = rest.trim_start_matches("IF NOT EXISTS ");
-            let end = rest.find([' ', '(', '\n']).unwrap();
-            tables.insert(rest[..end].trim_matches(['"', '`']).to_owned());
+            let name = rest.split([' ', '(', '\n']).next().unwrap();
+            tables.insert(name.trim_matches(['"', '`']).to_owned());
         }
     }
     tables

@@ -145,6 +145,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// that is compared with or stored in `column`.
     fn parameter(&self, position: usize, column: Option<&Column>) -> String;
 
+    /// Any text, written in letters none of which means anything to the
+    /// database but themselves; nothing where there is no way to.
+    fn opaque(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
+
     /// A value of the policy.
     fn literal(&self, value: &Value) -> String;
 

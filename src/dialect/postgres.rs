@@ -115,6 +115,13 @@ impl Dialect for Postgres {
         }
     }
 
+    fn opaque(&self, text: &str) -> Option<String> {
+        let hex = hex::encode(text);
+        Some(format!(
+            "pg_catalog.convert_from(pg_catalog.decode('{hex}', 'hex'), 'UTF8')"
+        ))
+    }
+
     /// A literal in quotes takes the type of its column: a number also fits
     /// one of text, where a bare one could not be compared.
     fn literal(&self, value: &Value) -> String {

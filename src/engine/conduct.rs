@@ -7,12 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::task::{JoinError, JoinHandle};
+
 use super::{Context, Done, Engine, Finished, Terms, Watcher, accounts, cache, now, reset, token};
 use crate::{
     access::{self, Grant},
     error::{Error, Failure},
     failpoint,
-    journal::{self, Begun, Entry, Filter, Intent, Outcome, Repeat, State},
+    journal::{self, Begun, Closed, Entry, Filter, Intent, Outcome, Repeat, State},
     operation::{Action, EffectCounts, Level, Mode, OperationId, Progress, SweepOrphans},
     target::{self, Brake, Deadline, Fate},
 };
@@ -48,10 +50,23 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
     failpoint::reach("before_intent").await;
     let ticket = order.ticket(&engine).map_err(fail)?;
     context.expected = ticket.as_ref().map(|ticket| ticket.digest.clone());
-    let entry = loop {
+    let (entry, working) = loop {
+        let (brake, permit) = context.brake.until_permitted();
+        context.brake = brake;
+        let mut working = is_begun_unrecorded(&context, &order.terms).then(|| work(&context));
         let opened = open(&context, &order, ticket.as_ref()).await;
+        if let Ok(Opened::New(_)) = opened {
+            failpoint::reach("after_intent").await;
+            permit.grant();
+        } else {
+            drop(permit);
+            if let Some(working) = working.take() {
+                // It has changed nothing, and is not told of.
+                drop(working.await);
+            }
+        }
         match opened.map_err(fail)? {
-            Opened::New(entry) => break entry,
+            Opened::New(entry) => break (entry, working),
             Opened::Repeat(repeat) => {
                 let answered = answer_again(&engine, repeat, order.deadline).await;
                 if let Some(finished) = answered.map_err(fail)? {
@@ -60,8 +75,8 @@ pub(super) async fn conduct(engine: Arc<Engine>, order: Order) -> Result<Finishe
             }
         }
     };
-    failpoint::reach("after_intent").await;
-    let mut result = work(&context).await;
+    let working = working.unwrap_or_else(|| work(&context));
+    let mut result = ended(operation, working.await);
     match result {
         Err(Error::Target(target::Error::InDoubt)) => result = decide(&context).await,
         Err(Error::Target(target::Error::Cancelled)) if engine.is_draining() => {
@@ -216,11 +231,31 @@ impl Order {
     }
 }
 
+/// True for what is begun while it is being written down, and is not
+/// committed before it is: what changes nothing but its transaction. Whoever
+/// watches is told nothing of an operation that turns out to be a repeat.
+fn is_begun_unrecorded(context: &Context, terms: &Terms) -> bool {
+    let has_no_repeat = terms.request.is_none() && terms.plan_token.is_none();
+    match context.grant.action() {
+        Action::ResetUser(_) => true,
+        Action::Cleanup(action) if action.test_session_id.is_some() => true,
+        Action::FullReset(_) => {
+            has_no_repeat && context.served.target.policy().hooks.before.is_empty()
+        }
+        _ => false,
+    }
+}
+
 /// Does the work in a task of its own, so that even a panic has an end.
-async fn work(context: &Context) -> Result<Done, Error> {
-    let operation = context.operation;
-    let task = tokio::spawn(act(context.clone()));
-    task.await.unwrap_or_else(|panic| {
+fn work(context: &Context) -> JoinHandle<Result<Done, Error>> {
+    tokio::spawn(act(context.clone()))
+}
+
+fn ended(
+    operation: OperationId,
+    end: Result<Result<Done, Error>, JoinError>,
+) -> Result<Done, Error> {
+    end.unwrap_or_else(|panic| {
         tracing::error!(%operation, %panic, "operation panicked");
         Err(Error::Invariant)
     })
@@ -358,7 +393,15 @@ async fn close(
         Ok(finished) => {
             let reply = serde_json::to_string(finished).ok();
             let outcome = finished.value.outcome();
-            engine.journal.close(entry, &outcome, reply, at, took).await
+            let journal = &engine.journal;
+            match is_proved(context, &finished.value) {
+                // The proof in the target says the same, should this server
+                // end before it is written.
+                true => journal
+                    .close_later(entry, &outcome, reply, at, took)
+                    .map(|()| Closed::Now),
+                false => journal.close(entry, &outcome, reply, at, took).await,
+            }
         }
         Err(error) => {
             let reason = (engine.reason)(error);
@@ -382,6 +425,20 @@ async fn close(
     if let Ok(finished) = finished {
         let actor = &finished.actor;
         tracing::info!(%operation, actor, took_ms = took.as_secs_f64() * 1e3, "operation finished");
+    }
+}
+
+/// True for what somebody waits for and the proof in the target tells all of.
+fn is_proved(context: &Context, done: &Done) -> bool {
+    let hooks = &context.served.target.policy().hooks;
+    match done {
+        Done::Reset(_) if matches!(context.grant.action(), Action::SweepOrphans(_)) => false,
+        Done::Reset(done) => {
+            done.mode == Mode::Execute
+                && done.changes.effects == EffectCounts::default()
+                && hooks.after.is_empty()
+        }
+        Done::Created(_) | Done::Cleared(_) => false,
     }
 }
 

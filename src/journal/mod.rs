@@ -23,7 +23,14 @@ pub use chain::{Flaw, Verification};
 pub use place::Place;
 pub use read::{EventRecord, Filter, OperationRecord};
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -32,7 +39,7 @@ use uuid::Uuid;
 
 use place::{Pool, values};
 use seal::Keys;
-use writer::{Beginning, Closing, Command, Record};
+use writer::{Beginning, Closing, Command, Event, Record};
 
 use crate::{
     access::Role,
@@ -50,6 +57,8 @@ pub struct Journal {
     writer: Pool,
     keys: Arc<Keys>,
     commands: mpsc::UnboundedSender<Command>,
+    /// How many ends nobody has waited for and are not written yet.
+    unwritten: Arc<AtomicUsize>,
 }
 
 /// A server process; each has an id of its own.
@@ -348,6 +357,49 @@ fn beginning(intent: &Intent<'_>, at: Timestamp) -> Result<Beginning, Error> {
     })
 }
 
+/// An end in words.
+fn closing(
+    entry: Entry,
+    outcome: &Outcome<'_>,
+    reply: Option<String>,
+    at: Timestamp,
+    took: Duration,
+) -> Result<Box<Closing>, Error> {
+    let body = serde_json::to_string(&Ending {
+        outcome,
+        duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    })?;
+    let (reason, message) = match outcome {
+        Outcome::Failed { reason, message } => {
+            // PostgreSQL's texts have no letter NUL.
+            let message = message.replace('\0', "\u{fffd}");
+            (Some((*reason).to_owned()), Some(message))
+        }
+        Outcome::Recovered {
+            committed: false, ..
+        } => (
+            Some("OPERATION_ABORTED".to_owned()),
+            Some("its server ended before it was committed; nothing was changed".to_owned()),
+        ),
+        Outcome::Committed { .. }
+        | Outcome::Validated { .. }
+        | Outcome::Created { .. }
+        | Outcome::Cleared { .. }
+        | Outcome::InDoubt
+        | Outcome::Recovered { .. } => (None, None),
+    };
+    Ok(Box::new(Closing {
+        operation: entry.operation,
+        state: outcome.state(),
+        reason,
+        message,
+        reply,
+        body,
+        at: stamp(at),
+        took_us: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
+    }))
+}
+
 /// A moment in as many letters as any other, so that texts sort as times do.
 fn stamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
@@ -392,7 +444,14 @@ impl Journal {
         let keys = Arc::new(Keys::default());
         keys.load(&writer, at).await?;
         let (commands, queue) = mpsc::unbounded_channel();
-        let written = writer::run(writer.clone(), Arc::clone(&keys), server, queue);
+        let unwritten = Arc::new(AtomicUsize::new(0));
+        let desk = writer::Desk {
+            pool: writer.clone(),
+            keys: Arc::clone(&keys),
+            server,
+            unwritten: Arc::clone(&unwritten),
+        };
+        let written = writer::run(desk, queue);
         tokio::spawn(written);
         Ok(Self {
             server,
@@ -400,6 +459,7 @@ impl Journal {
             writer,
             keys,
             commands,
+            unwritten,
         })
     }
 
@@ -464,41 +524,45 @@ impl Journal {
         at: Timestamp,
         took: Duration,
     ) -> Result<Closed, Error> {
-        let body = serde_json::to_string(&Ending {
-            outcome,
-            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        })?;
-        let (reason, message) = match outcome {
-            Outcome::Failed { reason, message } => {
-                // PostgreSQL's texts have no letter NUL.
-                let message = message.replace('\0', "\u{fffd}");
-                (Some((*reason).to_owned()), Some(message))
-            }
-            Outcome::Recovered {
-                committed: false, ..
-            } => (
-                Some("OPERATION_ABORTED".to_owned()),
-                Some("its server ended before it was committed; nothing was changed".to_owned()),
-            ),
-            Outcome::Committed { .. }
-            | Outcome::Validated { .. }
-            | Outcome::Created { .. }
-            | Outcome::Cleared { .. }
-            | Outcome::InDoubt
-            | Outcome::Recovered { .. } => (None, None),
-        };
-        let closing = Box::new(Closing {
-            operation: entry.operation,
-            state: outcome.state(),
-            reason,
-            message,
-            reply,
-            body,
-            at: stamp(at),
-            took_us: i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
-        });
+        let closing = closing(entry, outcome, reply, at, took)?;
         self.asked(|asker| Command::Close(closing, Some(asker)))
             .await
+    }
+
+    /// The same without waiting for it: for what is proved elsewhere, so that
+    /// nothing is lost with this process. It is written together with what
+    /// comes next, within milliseconds, and whoever asks this journal sees it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be put into words, or the journal is closed.
+    pub fn close_later(
+        &self,
+        entry: Entry,
+        outcome: &Outcome<'_>,
+        reply: Option<String>,
+        at: Timestamp,
+        took: Duration,
+    ) -> Result<(), Error> {
+        let closing = closing(entry, outcome, reply, at, took)?;
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        let sent = self.send(Command::Close(closing, None));
+        if sent.is_err() {
+            self.unwritten.fetch_sub(1, Ordering::AcqRel);
+        }
+        sent
+    }
+
+    /// Has everything written that nobody has waited for.
+    async fn catch_up(&self) {
+        if self.unwritten.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let (asker, written) = oneshot::channel();
+        if self.send(Command::Flush(asker)).is_ok() {
+            // A writer that has ended has written all that it could.
+            drop(written.await);
+        }
     }
 
     /// Writes down that the effects of an operation were applied.
@@ -552,7 +616,12 @@ impl Journal {
     /// events of one operation keep their order.
     pub fn event(&self, operation: OperationId, number: u64, at: Timestamp, body: String) {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
-        let told = self.send(Command::Event(operation, number, stamp(at), body));
+        let told = self.send(Command::Event(Event {
+            operation,
+            number,
+            at: stamp(at),
+            body,
+        }));
         if let Err(error) = told {
             tracing::error!(%operation, %error, "event not recorded");
         }
@@ -618,6 +687,7 @@ impl Journal {
     ///
     /// When the journal cannot be read.
     pub async fn verify(&self) -> Result<Verification, Error> {
+        self.catch_up().await;
         chain::verify(&self.readers, &self.keys).await
     }
 

@@ -9,7 +9,7 @@ use super::{
     place::{Connection, field, values},
     seal::Keys,
     stamp,
-    writer::{Answer, Beginning, Closing, Command, REQUEST_DAYS},
+    writer::{Answer, Beginning, Closing, Command, Event, REQUEST_DAYS},
 };
 
 /// Writes within one transaction.
@@ -35,11 +35,9 @@ impl Pen<'_> {
                 }
                 Ok(Answer::Rows(1))
             }
-            Command::Event(operation, number, at, body) => {
-                let sql = "INSERT INTO event (operation_id, number, at, body) \
-                           VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-                let values = values![operation.to_string(), *number, at.clone(), body.clone()];
-                self.connection.run(sql, values).await.map(Answer::Rows)
+            Command::Event(event) => {
+                let events = std::slice::from_ref(event);
+                self.events(events).await.map(Answer::Rows)
             }
             Command::Heartbeat(at) => {
                 let sql = "INSERT INTO server (id, started_at, seen_at) VALUES ($1, $2, $2) \
@@ -52,8 +50,35 @@ impl Pen<'_> {
                 Ok(Answer::Rows(rows))
             }
             Command::Prune(before, _) => self.prune(before).await.map(Answer::Rows),
-            Command::End(_) => Ok(Answer::Rows(0)),
+            Command::Flush(_) | Command::End(_) => Ok(Answer::Rows(0)),
         }
+    }
+
+    /// Events in one statement: a plan of hundreds of steps tells of many.
+    pub(super) async fn events(&mut self, events: &[Event]) -> Result<u64, sqlx::Error> {
+        let mut rows = Vec::with_capacity(events.len());
+        let mut values = Vec::with_capacity(4 * events.len());
+        for event in events {
+            let next = values.len();
+            rows.push(format!(
+                "(${}, ${}, ${}, ${})",
+                next + 1,
+                next + 2,
+                next + 3,
+                next + 4
+            ));
+            values.extend(values![
+                event.operation.to_string(),
+                event.number,
+                event.at.clone(),
+                event.body.clone(),
+            ]);
+        }
+        let sql = format!(
+            "INSERT INTO event (operation_id, number, at, body) VALUES {} ON CONFLICT DO NOTHING",
+            rows.join(", ")
+        );
+        self.connection.run(&sql, values).await
     }
 
     async fn append(

@@ -87,6 +87,7 @@ impl Journal {
     ///
     /// When the journal cannot be read.
     pub async fn operation(&self, id: OperationId) -> Result<Option<OperationRecord>, Error> {
+        self.catch_up().await;
         let sql = format!("SELECT {COLUMNS} FROM operation WHERE id = $1");
         let rows = self.readers.rows(&sql, values![id.to_string()]).await?;
         Ok(rows.iter().find_map(record))
@@ -114,6 +115,7 @@ impl Journal {
     ///
     /// When the journal cannot be read.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<OperationRecord>, Error> {
+        self.catch_up().await;
         let mut conditions = vec!["1 = 1".to_owned()];
         let mut values: Vec<Value> = Vec::new();
         let mut value = |text: String| {

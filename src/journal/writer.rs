@@ -4,6 +4,14 @@
 //! write. A caller that leaves changes nothing: its record is written, and
 //! whoever looks for operations without an end finds it.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +27,13 @@ use crate::operation::OperationId;
 /// How many commands are committed together at most.
 const TOGETHER: usize = 256;
 
+/// Events in one statement; a statement has at most so many parameters.
+const EVENTS_AT_ONCE: usize = 100;
+
+/// How long what nobody waits for is kept for company: a caller's next
+/// operation mostly comes sooner, and costs one write with it instead of two.
+const COMPANY: Duration = Duration::from_millis(10);
+
 /// How long a request's id is known.
 pub(super) const REQUEST_DAYS: i64 = 7;
 
@@ -28,7 +43,7 @@ pub(super) enum Command {
     Begin(Box<Beginning>, oneshot::Sender<Result<Begun, Error>>),
     Close(Box<Closing>, Option<oneshot::Sender<Result<Closed, Error>>>),
     Record(Box<Record>, Option<oneshot::Sender<Result<(), Error>>>),
-    Event(OperationId, i64, String, String),
+    Event(Event),
     Heartbeat(String),
     /// A statement on what stands beside the chain, and its effect.
     Beside(
@@ -37,7 +52,18 @@ pub(super) enum Command {
         oneshot::Sender<Result<u64, Error>>,
     ),
     Prune(String, oneshot::Sender<Result<u64, Error>>),
+    /// Tells when all that was given before is written.
+    Flush(oneshot::Sender<()>),
     End(oneshot::Sender<()>),
+}
+
+/// How far an operation is.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    pub(super) operation: OperationId,
+    pub(super) number: i64,
+    pub(super) at: String,
+    pub(super) body: String,
 }
 
 /// An operation that begins.
@@ -80,21 +106,31 @@ pub(super) struct Record {
     pub(super) beside: Option<(&'static str, Vec<Value>)>,
 }
 
+/// What a writer writes with.
+pub(super) struct Desk {
+    pub(super) pool: Pool,
+    pub(super) keys: Arc<Keys>,
+    pub(super) server: ServerId,
+    /// How many ends nobody has waited for and are not written yet.
+    pub(super) unwritten: Arc<AtomicUsize>,
+}
+
 /// Writes until there is nobody left who could ask.
-pub(super) async fn run(
-    pool: Pool,
-    keys: std::sync::Arc<Keys>,
-    server: ServerId,
-    mut commands: mpsc::UnboundedReceiver<Command>,
-) {
+pub(super) async fn run(desk: Desk, mut commands: mpsc::UnboundedReceiver<Command>) {
     let mut writer = Writer {
-        pool,
-        keys,
-        chain: server.to_string(),
+        chain: desk.server.to_string(),
+        desk,
         owed: Vec::new(),
     };
     let mut batch = Vec::new();
     while commands.recv_many(&mut batch, TOGETHER).await > 0 {
+        if batch.iter().all(is_patient) {
+            // What comes in time is written as well; else this alone.
+            let more = commands.recv_many(&mut batch, TOGETHER);
+            drop(tokio::time::timeout(COMPANY, more).await);
+        }
+        let patient = batch.iter().filter(|command| is_patient(command)).count();
+        let mut flushed = Vec::new();
         let mut waiting = Vec::new();
         for command in batch.drain(..) {
             match command {
@@ -104,20 +140,30 @@ pub(super) async fn run(
                     // Whoever asked may have left.
                     let _is_waiting = done.send(());
                 }
+                Command::Flush(asker) => flushed.push(asker),
                 other => waiting.push(other),
             }
         }
         let beats = waiting.iter().any(|c| matches!(c, Command::Heartbeat(_)));
         writer.write(waiting).await;
+        writer.desk.unwritten.fetch_sub(patient, Ordering::AcqRel);
+        for asker in flushed {
+            // Whoever asked may have left.
+            let _is_waiting = asker.send(());
+        }
         if beats {
             writer.settle().await;
         }
     }
 }
 
+/// True for what nobody waits for.
+fn is_patient(command: &Command) -> bool {
+    matches!(command, Command::Close(_, None))
+}
+
 struct Writer {
-    pool: Pool,
-    keys: std::sync::Arc<Keys>,
+    desk: Desk,
     chain: String,
     /// Ends that could not be written when they were given, and those of
     /// intents of which nobody knows whether they were.
@@ -126,7 +172,7 @@ struct Writer {
 
 /// Why commands were not written.
 struct Miss {
-    error: std::sync::Arc<sqlx::Error>,
+    error: Arc<sqlx::Error>,
     /// False when there was no connection, or no turn on it: then no other
     /// command would fare better.
     was_tried: bool,
@@ -159,12 +205,12 @@ impl Writer {
         for command in commands {
             let alone = [command];
             let answer = match is_one || !miss.was_tried {
-                true => Err(Error::Write(std::sync::Arc::clone(&miss.error))),
+                true => Err(Error::Write(Arc::clone(&miss.error))),
                 false => match self.attempt(&alone).await {
                     Ok(answers) => answers.into_iter().next().ok_or(Error::Closed),
                     Err(next) => {
                         miss = next;
-                        Err(Error::Write(std::sync::Arc::clone(&miss.error)))
+                        Err(Error::Write(Arc::clone(&miss.error)))
                     }
                 },
             };
@@ -189,8 +235,8 @@ impl Writer {
                 was_tried,
             }
         };
-        let mut connection = self.pool.acquire().await.map_err(missed(false))?;
-        let begin = match self.pool.is_shared() {
+        let mut connection = self.desk.pool.acquire().await.map_err(missed(false))?;
+        let begin = match self.desk.pool.is_shared() {
             true => "BEGIN",
             false => "BEGIN IMMEDIATE",
         };
@@ -222,14 +268,27 @@ impl Writer {
         let (before, pruned) = anchored.unwrap_or_default();
         let mut pen = Pen {
             connection,
-            keys: &self.keys,
+            keys: &self.desk.keys,
             chain: &self.chain,
             head: before.clone(),
             pruned: pruned.clone(),
         };
         let mut answers = Vec::with_capacity(commands.len());
-        for command in commands {
-            answers.push(pen.obey(command).await?);
+        let mut commands = commands.iter().peekable();
+        while let Some(command) = commands.next() {
+            let Command::Event(event) = command else {
+                answers.push(pen.obey(command).await?);
+                continue;
+            };
+            let mut events = vec![event.clone()];
+            while events.len() < EVENTS_AT_ONCE
+                && let Some(Command::Event(event)) = commands.peek()
+            {
+                events.push(event.clone());
+                commands.next();
+            }
+            pen.events(&events).await?;
+            answers.extend(events.iter().map(|_| Answer::Rows(1)));
         }
         if pen.head != before || pen.pruned != pruned || is_new {
             pen.anchor().await?;
@@ -268,7 +327,7 @@ fn tell(command: Command, answer: Result<Answer, Error>) -> Option<Closing> {
             Some(asker) => drop(asker.send(answer.map(|_| ()))),
             None => report(&record.operation, answer.err()),
         },
-        Command::Event(operation, ..) => report(&operation, answer.err()),
+        Command::Event(event) => report(&event.operation, answer.err()),
         Command::Heartbeat(_) => {
             if let Err(error) = answer {
                 tracing::warn!(%error, "heartbeat not recorded");
@@ -280,7 +339,7 @@ fn tell(command: Command, answer: Result<Answer, Error>) -> Option<Closing> {
                 Answer::Begun(_) | Answer::Closed(_) => 0,
             })));
         }
-        Command::End(done) => {
+        Command::Flush(done) | Command::End(done) => {
             let _is_waiting = done.send(());
         }
     }

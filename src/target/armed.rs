@@ -261,6 +261,21 @@ pub(super) async fn prove(
     }
 }
 
+/// The same statement as a text without parameters, with a semicolon behind
+/// it; nothing where a dialect has no way to write any text safely.
+pub(super) fn inline_proof(
+    dialect: &dyn Dialect,
+    operation: OperationId,
+    now: Timestamp,
+    result: &str,
+) -> Option<String> {
+    Some(format!(
+        "INSERT INTO {} (operation_id, committed_at, result) VALUES ('{operation}', '{now}', {}); ",
+        dialect.own_table("commit"),
+        dialect.opaque(result)?
+    ))
+}
+
 /// The statement that proves an operation's commit: it is there if and only
 /// if everything else of the transaction is.
 #[must_use]

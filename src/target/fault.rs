@@ -170,6 +170,14 @@ impl Fault {
         Self { class, source }
     }
 
+    /// True when this constraint refused.
+    pub(super) fn is_of(&self, constraint: &str) -> bool {
+        match &self.source {
+            sqlx::Error::Database(error) => error.constraint() == Some(constraint),
+            _ => false,
+        }
+    }
+
     /// The database's own words, which are for the log only.
     fn words(&self) -> String {
         match &self.source {

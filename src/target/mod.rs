@@ -18,7 +18,7 @@ mod transaction;
 pub use crate::dialect::Grant;
 pub use account::{Creation, NewUser};
 pub use armed::{Arming, Fate, commit_proof};
-pub use brake::Brake;
+pub use brake::{Brake, Permit};
 pub use connection::Credentials;
 pub use execute::{
     Besides, Choice, Elsewhere, Executed, NewPassword, Request, Sowing, Start, Strategy, strategy,

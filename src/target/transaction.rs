@@ -212,22 +212,32 @@ impl Transaction<'_> {
     ///
     /// When the database refuses, in which case everything is rolled back, or
     /// when the connection is lost, in which case nobody knows.
-    pub(super) async fn commit(mut self) -> Result<(), Error> {
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        self.commit_with("").await
+    }
+
+    /// The same with a last statement before it, in one round trip.
+    pub(super) async fn commit_with(mut self, last: &str) -> Result<(), Error> {
         self.in_time("the commit")?;
         // From here on neither deadline nor brake counts any more: a commit
         // that was sent is waited for.
-        if !self.brake.commits() {
+        if !self.brake.is_permitted().await || !self.brake.commits() {
             self.rollback().await;
             return Err(Error::Cancelled);
         }
         let unbounded = self.session.never_stop().await;
         unbounded.map_err(|fault| fault.during("the commit"))?;
-        match self.session.batch("COMMIT").await {
+        match self.session.batch(&format!("{last}COMMIT")).await {
             Ok(()) => {
                 self.ended = true;
                 Ok(())
             }
             Err(fault) if fault.class == Class::Unavailable => Err(Error::InDoubt),
+            Err(fault) if fault.is_of("commit_pkey") => {
+                self.rollback().await;
+                // Another server took this one for dead and has decided.
+                Err(Error::Overtaken)
+            }
             Err(fault) => {
                 let refused = self.refused_at_commit(fault).await;
                 self.rollback().await;

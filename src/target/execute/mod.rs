@@ -268,13 +268,13 @@ impl Target {
         let worked = execution.work_swiftly().await;
         let transaction = execution.transaction;
         match worked {
-            Ok(Some(changes)) => {
+            Ok(Some(proved)) => {
                 failpoint::reach("before_commit").await;
-                transaction.commit().await?;
+                transaction.commit_with(&proved.proof).await?;
                 failpoint::reach("committed").await;
                 progress(Progress::Committed);
                 Ok(Some(Executed {
-                    changes,
+                    changes: proved.changes,
                     digest: None,
                     effects: Vec::new(),
                     strategy: Strategy::Chain,
@@ -587,8 +587,7 @@ impl Execution<'_> {
 
     /// Writes the proof of the commit and takes our tables of sets away.
     async fn prove(&mut self, changes: &Changes) -> Result<(), Error> {
-        let result =
-            serde_json::to_string(changes).map_err(|error| Error::Unexpected(error.to_string()))?;
+        let result = result(changes)?;
         let (operation, started) = (self.request.operation, self.request.started);
         armed::prove(&mut self.transaction, operation, started, result).await?;
         for id in std::mem::take(&mut self.made) {
@@ -597,6 +596,11 @@ impl Execution<'_> {
         }
         Ok(())
     }
+}
+
+/// What a proof says.
+fn result(changes: &Changes) -> Result<String, Error> {
+    serde_json::to_string(changes).map_err(|error| Error::Unexpected(error.to_string()))
 }
 
 /// What the guards saw is read again on the connection and in the transaction

@@ -20,6 +20,13 @@ use crate::{
 
 const STEP: &str = "resetting the user";
 
+/// What was done, and what proves it.
+pub(super) struct Proved {
+    pub(super) changes: Changes,
+    /// What goes before the commit.
+    pub(super) proof: String,
+}
+
 /// What one statement has counted.
 struct Counted {
     /// Rows deleted, by set.
@@ -32,7 +39,7 @@ struct Counted {
 
 impl Execution<'_> {
     /// Does everything but the commit; nothing when this is no case for it.
-    pub(super) async fn work_swiftly(&mut self) -> Result<Option<Changes>, Error> {
+    pub(super) async fn work_swiftly(&mut self) -> Result<Option<Proved>, Error> {
         let Start::User { user, rule, .. } = &self.request.start else {
             return Ok(None);
         };
@@ -62,8 +69,22 @@ impl Execution<'_> {
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
         self.write_effects_of(&found, &mut changes).await?;
-        self.prove(&changes).await?;
-        Ok(Some(changes))
+        let proof = self.proof(&changes).await?;
+        Ok(Some(Proved { changes, proof }))
+    }
+
+    /// The proof of the commit, as text that goes before it in the same round
+    /// trip; where a dialect has no such text, it is written at once.
+    async fn proof(&mut self, changes: &Changes) -> Result<String, Error> {
+        let dialect = self.transaction.dialect;
+        let (operation, started) = (self.request.operation, self.request.started);
+        if failpoint::skips("proof") {
+            return Ok(String::new());
+        }
+        match armed::inline_proof(dialect, operation, started, &super::result(changes)?) {
+            Some(proof) => Ok(proof),
+            None => self.prove(changes).await.map(|()| String::new()),
+        }
     }
 
     /// Reads again what the guards saw, and the user; nothing when no user is

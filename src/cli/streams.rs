@@ -163,7 +163,9 @@ impl Teller {
                 self.titles.insert(step.step, step.title);
             }
             Some(Event::StepFinished(step)) => self.step(step, page),
-            Some(Event::Committed(_)) => page.line(Tone::Good, "committed"),
+            Some(Event::Committed(_)) => {
+                page.line(Tone::Good, "✅ All changes committed successfully!")
+            }
             // The result says the same.
             Some(Event::EffectsFinished(_)) => {}
             Some(Event::HookFinished(hook)) => {
@@ -195,7 +197,7 @@ impl Teller {
         }
         let last = usize::try_from(step.step).is_ok_and(|step| step == self.steps);
         if last && !self.dry_run {
-            page.line(Tone::Faint, "Committing…");
+            page.line(Tone::Faint, "💾 Committing changes to database…");
         }
     }
 
@@ -205,7 +207,11 @@ impl Teller {
             Form::Json => String::new(),
             Form::Table(paint) => {
                 let result = self.result.unwrap_or_default();
-                format!("\n{}", print::reset(&result, paint))
+                let mut end = Page::new(paint);
+                if result.success && !self.dry_run {
+                    end.line(Tone::Good, "✅ Database reset completed successfully!");
+                }
+                format!("\n{}{}", print::reset(&result, paint), end.finish())
             }
         }
     }
@@ -240,6 +246,7 @@ mod tests {
         events.push(Event::Committed(Committed {}));
         events.push(Event::Finished(Finished {
             result: Some(ResetResult {
+                success: true,
                 message: "the full reset changed 1234 rows".to_owned(),
                 ..ResetResult::default()
             }),
@@ -263,15 +270,17 @@ mod tests {
         let (lines, result) = told(Form::Table(Paint::Plain), false);
         let expected = "Operation 019abc: 2 steps\n  \
             delete order_items                               1,234 rows      12 ms\n\
-            Committing…\ncommitted\n";
+            💾 Committing changes to database…\n✅ All changes committed successfully!\n";
         assert_eq!(lines.concat(), expected);
         assert!(result.contains("✅ the full reset changed 1234 rows\n"));
+        assert!(result.ends_with("✅ Database reset completed successfully!\n"));
     }
 
     #[test]
     fn a_dry_run_commits_nothing() {
-        let (lines, _) = told(Form::Table(Paint::Plain), true);
+        let (lines, result) = told(Form::Table(Paint::Plain), true);
         assert!(!lines.concat().contains("Committing"));
+        assert!(!result.contains("completed"));
     }
 
     #[test]

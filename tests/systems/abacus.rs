@@ -25,7 +25,7 @@ use crate::{
 cases! {
     BOTH: b01_b02_b03_b04_b05_progress_goes_and_the_school_stays,
         b06_b17_a_failure_changes_nothing_and_is_told,
-        b07_b08_only_the_exact_word,
+        b07_only_the_exact_word,
         b09_every_step_is_told_with_its_rows,
         b10_b11_b13_the_reply_is_the_documents,
         b12_b14_clear_refusals,
@@ -37,7 +37,7 @@ cases! {
         bw05_practice_and_reset_take_turns,
         bw07_a_schema_that_drifted_is_refused,
         bw02_one_student_without_the_others;
-    SQLITE: b07_b18_the_command_line,
+    SQLITE: b07_b09_b18_the_command_line,
         b13_the_database_of_the_environment;
 }
 
@@ -142,7 +142,7 @@ async fn b06_b17_a_failure_changes_nothing_and_is_told(kind: Kind) {
     );
 }
 
-async fn b07_b08_only_the_exact_word(kind: Kind) {
+async fn b07_only_the_exact_word(kind: Kind) {
     let world = World::of(ABACUS, kind).await;
     let before = world.dump().await;
     let admin = world.admin().await;
@@ -483,7 +483,7 @@ async fn bw02_one_student_without_the_others(kind: Kind) {
     }
 }
 
-async fn b07_b18_the_command_line(kind: Kind) {
+async fn b07_b09_b18_the_command_line(kind: Kind) {
     let world = World::of(ABACUS, kind).await;
     let before = world.dump().await;
     let resetctl = |arguments: &[&str]| {
@@ -520,6 +520,12 @@ async fn b07_b18_the_command_line(kind: Kind) {
             line.replace([',', ' ', '\u{a0}'], "").contains(count),
             "{line}"
         );
+    }
+    for end in [
+        "💾 Committing changes to database…\n✅ All changes committed successfully!\n",
+        "✅ Database reset completed successfully!\n",
+    ] {
+        assert!(text.contains(end), "{text}");
     }
     // UTF-8 that was read as something else and written again.
     for mojibake in ["â", "ðŸ", "Ã", "\u{fffd}"] {

@@ -22,6 +22,15 @@ pub enum Role {
     Superuser,
 }
 
+/// What the callers of the old endpoints know a denial by, where it is an
+/// admin that is needed.
+const fn known_words(needed: Role) -> &'static str {
+    match needed {
+        Role::Admin | Role::Superuser => "Admin access required: ",
+        Role::Viewer | Role::Tester => "",
+    }
+}
+
 /// A caller that has proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -60,7 +69,7 @@ pub struct Grant {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The role is too low.
-    #[error("{action} needs role {needed}{why}, and {subject} has role {role}")]
+    #[error("{}{action} needs role {needed}{why}, and {subject} has role {role}", known_words(*needed))]
     Role {
         /// The caller.
         subject: String,

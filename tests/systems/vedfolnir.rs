@@ -690,8 +690,8 @@ async fn cw09_a_failed_seed_leaves_everything(_: Kind) {
         )
         .await;
     let before = world.dump().await;
-    let (_, reason, _) = refusal(full_reset(&world.superuser().await, false).await);
-    assert_eq!(reason, "SEED_FAILED");
+    let (_, reason, message) = refusal(full_reset(&world.superuser().await, false).await);
+    assert_eq!(reason, "SEED_FAILED", "{message}");
     assert_eq!(
         rows_changed(&before, &world.dump().await),
         Vec::<String>::new()

@@ -423,7 +423,7 @@ impl Dialect for MySql {
     /// By the server's own numbers ("MariaDB Error Code Reference").
     fn classify(&self, code: &str, _message: &str) -> Class {
         match code.parse::<u32>().unwrap_or(0) {
-            1020 | 1213 | 1614 => Class::Retry,
+            1020 | 1213 | 1412 | 1614 | 1615 => Class::Retry,
             1205 | 3572 => Class::Busy,
             1062 | 1169 | 1586 => Class::Duplicate,
             1290 | 1792 | 1836 => Class::ReadOnly,

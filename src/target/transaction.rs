@@ -1,6 +1,6 @@
 //! One transaction in the target, which ends whole or not at all.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Brake, Deadline, Error, LOCK_TIMEOUT, Target,
@@ -8,6 +8,10 @@ use super::{
     fault::Fault,
 };
 use crate::dialect::{Class, Dialect, Hold, Row, Statement};
+
+/// What asks a statement to stop can come before it has begun, or while it
+/// runs a trigger in somebody else's name, and is asked again after this.
+const INTERRUPTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// An open transaction. Dropped before its end, by a panic or by a runtime
 /// that stops, it takes its connection with it: no other operation ever runs
@@ -317,10 +321,12 @@ async fn unless_pulled<T>(
     tokio::pin!(statement);
     tokio::select! {
         done = &mut statement => done,
-        () = brake.pulled() => {
+        () = brake.pulled() => loop {
             interrupter.interrupt().await;
-            statement.await
-        }
+            if let Ok(done) = tokio::time::timeout(INTERRUPTED_AGAIN, &mut statement).await {
+                break done;
+            }
+        },
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 
 cases! {
     EVERYWHERE: users_are_created, too_long_a_value_is_refused, existing_email_is_refused;
-    ENUMS: enums;
+    SERVERS: enums;
 }
 
 const ANN: &str = "00000000-0000-4000-8000-00000000000a";

@@ -17,9 +17,9 @@ use crate::{
 cases! {
     EVERYWHERE: lock_of_an_application, lock_and_a_deadline, deadline_during_a_statement,
         deadline_that_has_passed;
-    POSTGRES: deadlock_is_tried_again, serialization_failure_is_tried_again,
-        backend_killed_by_a_trigger, backend_killed_from_outside, backend_killed_at_the_last_check,
+    SERVERS: deadlock_is_tried_again, backend_killed_by_a_trigger, backend_killed_from_outside,
         user_who_changes_meanwhile, user_who_comes_meanwhile, operations_take_turns;
+    POSTGRES: serialization_failure_is_tried_again, backend_killed_at_the_last_check;
 }
 
 async fn make(kind: Kind, more: &str) -> World {
@@ -128,20 +128,29 @@ const ATTEMPTS: &str = "CREATE SEQUENCE attempts;
         EXECUTE FUNCTION count_attempt();";
 
 /// The application holds a post and then wants its user; the reset holds the
-/// user and wants the post. The application is the more patient of the two.
+/// user and wants the post. The application is not the one that has to yield:
+/// on PostgreSQL it is the more patient of the two, on MariaDB it has done
+/// more.
 async fn deadlock_is_tried_again(kind: Kind) {
-    let world = make(kind, ATTEMPTS).await;
-    world
-        .sudo(&format!(
-            "ALTER DATABASE {} SET deadlock_timeout = '1s'",
-            world.name
-        ))
-        .await;
+    let ballast = "CREATE TABLE ballast (id INTEGER PRIMARY KEY);";
+    let world = match kind {
+        Kind::Postgres => make(kind, ATTEMPTS).await,
+        Kind::Sqlite | Kind::MariaDb => make(kind, ballast).await,
+    };
     let mut application = world.superuser().await;
-    application
-        .run("SET deadlock_timeout = '60s'; BEGIN")
-        .await
-        .unwrap();
+    if kind == Kind::Postgres {
+        let impatient = format!(
+            "ALTER DATABASE {} SET deadlock_timeout = '1s'; SET deadlock_timeout = '60s'; BEGIN",
+            world.name
+        );
+        for statement in impatient.split("; ") {
+            application.run(statement).await.unwrap();
+        }
+    } else {
+        let rows: Vec<String> = (1..300).map(|id| format!("({id})")).collect();
+        let much = format!("BEGIN; INSERT INTO ballast VALUES {}", rows.join(", "));
+        application.run(&much).await.unwrap();
+    }
     application
         .run("UPDATE posts SET words = 'x' WHERE id = 1")
         .await
@@ -153,14 +162,14 @@ async fn deadlock_is_tried_again(kind: Kind) {
             .run("UPDATE users SET email = email WHERE id = 1")
             .await
             .unwrap();
-        application.run("COMMIT").await.unwrap();
+        application.run("ROLLBACK").await.unwrap();
     });
     assert_eq!(summary(&done.unwrap()), "posts -2, users -1");
     assert_eq!(world.left().await, "posts 1, users 1");
-    assert_eq!(
-        world.ask("SELECT last_value::text FROM attempts").await,
-        "2"
-    );
+    if kind == Kind::Postgres {
+        let attempts = world.ask("SELECT last_value::text FROM attempts").await;
+        assert_eq!(attempts, "2");
+    }
     application.close().await;
 }
 
@@ -194,10 +203,19 @@ async fn serialization_failure_is_tried_again(kind: Kind) {
 pub const KILL: &str = "CREATE FUNCTION kill() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
     $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN OLD; END $$;";
 
+/// Has the deletion of a user kill the connection that deletes.
+pub async fn kill_whoever_deletes(world: &World) {
+    let trigger = "CREATE TRIGGER deadly BEFORE DELETE ON users FOR EACH ROW";
+    let sql = match world.kind {
+        Kind::MariaDb => format!("{trigger} KILL CONNECTION_ID()"),
+        Kind::Postgres | Kind::Sqlite => format!("{KILL}{trigger} EXECUTE FUNCTION kill()"),
+    };
+    world.sudo(&sql).await;
+}
+
 async fn backend_killed_by_a_trigger(kind: Kind) {
     let world = make(kind, "").await;
-    let trigger = "CREATE TRIGGER kill BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION kill()";
-    world.sudo(&format!("{KILL}{trigger}")).await;
+    kill_whoever_deletes(&world).await;
     for order in [world.user("ann@test.com"), world.test_users(false)] {
         let failure = world.fails(order).await;
         assert!(
@@ -205,7 +223,11 @@ async fn backend_killed_by_a_trigger(kind: Kind) {
             "{failure:?}"
         );
     }
-    world.sudo("DROP TRIGGER kill ON users").await;
+    let harmless = match kind {
+        Kind::MariaDb => "DROP TRIGGER deadly",
+        Kind::Postgres | Kind::Sqlite => "DROP TRIGGER deadly ON users",
+    };
+    world.sudo(harmless).await;
     let order = world.user("ann@test.com");
     world
         .takes(order, "posts -2, users -1", "posts 1, users 1")
@@ -235,12 +257,22 @@ async fn backend_killed_from_outside(kind: Kind) {
     let order = world.user("ann@test.com");
     let (done, ()) = tokio::join!(world.reset(&order, Mode::Execute), async {
         world.until_blocked().await;
-        let kill = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' \
-             AND application_name = 'resetd' AND wait_event_type = 'Lock'; ROLLBACK",
-            world.name
-        );
-        application.run(&kill).await.unwrap();
+        let kill = match kind {
+            Kind::MariaDb => format!(
+                "SELECT CONCAT('KILL ', p.ID) FROM information_schema.PROCESSLIST AS p \
+                 JOIN information_schema.INNODB_TRX AS x ON x.trx_mysql_thread_id = p.ID \
+                 WHERE p.DB = '{}' AND x.trx_state = 'LOCK WAIT'",
+                world.name
+            ),
+            Kind::Postgres | Kind::Sqlite => format!(
+                "SELECT 'SELECT pg_terminate_backend(' || pid || ')' FROM pg_stat_activity \
+                 WHERE datname = '{}' AND application_name = 'resetd' AND wait_event_type = 'Lock'",
+                world.name
+            ),
+        };
+        let kill = application.rows(&kill).await.unwrap();
+        application.run(&kill[0][0]).await.unwrap();
+        application.run("ROLLBACK").await.unwrap();
     });
     let failure = done.unwrap_err();
     assert!(
@@ -294,27 +326,32 @@ async fn user_who_comes_meanwhile(kind: Kind) {
 
 /// Whatever is wide waits for whatever is narrow, and the other way round.
 async fn operations_take_turns(kind: Kind) {
+    let (narrow, wide) = match kind {
+        Kind::MariaDb => (
+            "SELECT id FROM resetd_lock LOCK IN SHARE MODE",
+            "SELECT id FROM resetd_lock FOR UPDATE",
+        ),
+        Kind::Postgres | Kind::Sqlite => (
+            "SELECT pg_advisory_xact_lock_shared(7305801383)",
+            "SELECT pg_advisory_xact_lock(7305801383)",
+        ),
+    };
     let world = make(kind, "").await;
-    let mut shared = world.superuser().await;
-    shared
-        .run("BEGIN; SELECT pg_advisory_xact_lock_shared(7305801383)")
-        .await
-        .unwrap();
+    let mut other = world.superuser().await;
+    other.run(&format!("BEGIN; {narrow}")).await.unwrap();
     let one = world.user("ann@test.com");
     world.reset(&one, Mode::DryRun).await.unwrap();
     let all = world.everything();
     let (done, ()) = tokio::join!(world.reset(&all, Mode::DryRun), async {
         world.until_blocked().await;
-        shared
-            .run("ROLLBACK; BEGIN; SELECT pg_advisory_xact_lock(7305801383)")
-            .await
-            .unwrap();
+        let instead = format!("ROLLBACK; BEGIN; {wide}");
+        other.run(&instead).await.unwrap();
     });
     done.unwrap();
     let (done, ()) = tokio::join!(world.reset(&one, Mode::Execute), async {
         world.until_blocked().await;
-        shared.run("ROLLBACK").await.unwrap();
+        other.run("ROLLBACK").await.unwrap();
     });
     assert_eq!(summary(&done.unwrap()), "posts -2, users -1");
-    shared.close().await;
+    other.close().await;
 }

@@ -12,7 +12,7 @@ cases! {
         a_recipe_takes_no_protected_user, a_wrong_condition_is_told_at_once,
         a_seed_stands_where_everything_was, a_seed_that_fails_leaves_everything,
         a_password_is_kept_or_nothing_is;
-    ROLES: what_grants_says_is_enough;
+    SERVERS: what_grants_says_is_enough;
 }
 
 const RECIPES: &str = r#"

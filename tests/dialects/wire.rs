@@ -1,7 +1,8 @@
-//! MeStore on PostgreSQL over the wire: a real server with a PostgreSQL
-//! target, a client, and what comes back when the database fails.
+//! A shop over the wire, MeStore on PostgreSQL and a small one on MariaDB: a
+//! real server with that target, a client, and what comes back when the
+//! database fails, or somebody stops it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use resetd::{
     access::Role,
@@ -11,7 +12,8 @@ use resetd::{
     guard::{Limits, NameRules},
     policy::Policy,
     proto::{
-        CreateTestUserRequest, FullResetRequest, ResetUserRequest, full_reset_response::Event,
+        CancelOperationRequest, CreateTestUserRequest, FullResetRequest, ResetUserRequest,
+        full_reset_response::Event, operation_service_client::OperationServiceClient,
         reset_service_client::ResetServiceClient, reset_user_request::User,
     },
     server as daemon,
@@ -22,26 +24,61 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     cases,
-    faults::KILL,
-    mestore::{self, POLICY},
+    faults::kill_whoever_deletes,
+    mariadb::mariadb,
+    mestore,
     server::server,
     world::{Kind, OWNER, World},
 };
 
 cases! {
-    POSTGRES: mestore_over_the_wire, refusals_over_the_wire, a_killed_backend_ends_the_stream,
-        a_client_that_leaves_halves_nothing;
+    SERVERS: every_call_over_the_wire, refusals_over_the_wire, a_killed_backend_ends_the_stream,
+        a_client_that_leaves_halves_nothing, a_cancelled_reset_is_stopped_in_the_midst,
+        a_deadline_stops_what_is_running;
 }
 
 const SECRET: &str = "a superuser's secret";
 const BUYER: &str = "maria.compradora@test.com";
 const PHRASE: &str = "I UNDERSTAND THIS WILL DELETE ALL DATA";
-const KILLER: &str =
-    "CREATE TRIGGER kill BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION kill()";
+
+const SMALL: &str = "
+    CREATE TABLE users (id VARCHAR(36) PRIMARY KEY, email VARCHAR(255) NOT NULL UNIQUE,
+        password_hash VARCHAR(60) NOT NULL, user_type VARCHAR(9) NOT NULL);
+    CREATE TABLE orders (id INTEGER AUTO_INCREMENT PRIMARY KEY,
+        buyer_id VARCHAR(36) NOT NULL REFERENCES users (id));
+    CREATE TABLE order_items (id INTEGER AUTO_INCREMENT PRIMARY KEY,
+        order_id INTEGER NOT NULL REFERENCES orders (id));
+    INSERT INTO users VALUES ('u1', 'maria.compradora@test.com', 'x', 'BUYER'),
+        ('u2', 'other@test.com', 'x', 'BUYER'), ('u3', 'real@corp.org', 'x', 'BUYER');
+    INSERT INTO orders (buyer_id) VALUES ('u1'), ('u1'), ('u2'), ('u3');
+    INSERT INTO order_items (order_id) VALUES (1), (1), (2), (3), (4);";
+
+const SMALL_POLICY: &str = r#"
+[users]
+table = "users"
+email = "email"
+test_domains = ["test.com"]
+[users.create]
+key = "uuid4"
+password = { column = "password_hash", default = "testpass123", bcrypt_cost = 4 }
+[users.create.set]
+user_type = "BUYER"
+[full_reset]
+confirmation = "I UNDERSTAND THIS WILL DELETE ALL DATA"
+"#;
+
+/// A shop that is armed, and how many rows its buyer has.
+async fn shop(kind: Kind) -> (World, i64) {
+    match kind {
+        Kind::MariaDb => (World::make(kind, SMALL, SMALL_POLICY).await, 6),
+        Kind::Postgres | Kind::Sqlite => (mestore::both().await.1, 167),
+    }
+}
 
 /// A server on a free port, with one target.
 struct Wire {
     client: ResetServiceClient<Channel>,
+    operations: OperationServiceClient<Channel>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), daemon::Error>>,
     _folder: tempfile::TempDir,
@@ -50,11 +87,11 @@ struct Wire {
 impl Wire {
     async fn to(world: &World, environment: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!(
-            "postgresql://{OWNER}@127.0.0.1:{}/{}",
-            server().port,
-            world.name
-        );
+        let (scheme, port, policy) = match world.kind {
+            Kind::MariaDb => ("mysql", mariadb().port, SMALL_POLICY),
+            Kind::Postgres | Kind::Sqlite => ("postgresql", server().port, mestore::POLICY),
+        };
+        let url = format!("{scheme}://{OWNER}@127.0.0.1:{port}/{}", world.name);
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             journal: JournalConfig::File(folder.path().join("journal.db")),
@@ -71,7 +108,7 @@ impl Wire {
                 names: NameRules::default(),
                 limits: Limits { max_rows: 100_000 },
                 bulk_limits: Limits { max_rows: 100_000 },
-                policy: Policy::parse(POLICY).unwrap(),
+                policy: Policy::parse(policy).unwrap(),
                 redis: None,
                 roots: std::collections::BTreeMap::new(),
             }],
@@ -87,8 +124,10 @@ impl Wire {
         }));
         ready.await.unwrap();
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
+        let channel = channel.connect().await.unwrap();
         Self {
-            client: ResetServiceClient::new(channel.connect().await.unwrap()),
+            client: ResetServiceClient::new(channel.clone()),
+            operations: OperationServiceClient::new(channel),
             stop,
             serving,
             _folder: folder,
@@ -122,6 +161,14 @@ impl Wire {
 
     /// The events of a full reset, and how it ended.
     async fn everything(&mut self) -> (Vec<Event>, Result<(), Status>) {
+        self.everything_begun(oneshot::channel().0).await
+    }
+
+    /// The same, and tells the operation's id once it has begun.
+    async fn everything_begun(
+        &mut self,
+        begun: oneshot::Sender<String>,
+    ) -> (Vec<Event>, Result<(), Status>) {
         let request = FullResetRequest {
             reseed: false,
             confirmation: PHRASE.to_owned(),
@@ -130,9 +177,19 @@ impl Wire {
         let answer = self.client.full_reset(with_token(request)).await;
         let mut stream = answer.unwrap().into_inner();
         let mut events = Vec::new();
+        let mut begun = Some(begun);
         loop {
             match stream.message().await {
-                Ok(Some(message)) => events.push(message.event.unwrap()),
+                Ok(Some(message)) => {
+                    let event = message.event.unwrap();
+                    if let Event::Started(started) = &event
+                        && let Some(begun) = begun.take()
+                    {
+                        // Nobody need care.
+                        drop(begun.send(started.operation_id.clone()));
+                    }
+                    events.push(event);
+                }
                 Ok(None) => return (events, Ok(())),
                 Err(status) => return (events, Err(status)),
             }
@@ -161,13 +218,13 @@ async fn dump(world: &World) -> impl PartialEq + std::fmt::Debug + use<> {
     dump
 }
 
-async fn mestore_over_the_wire(_: Kind) {
-    let (_, world) = mestore::both().await;
+async fn every_call_over_the_wire(kind: Kind) {
+    let (world, rows) = shop(kind).await;
     let mut wire = Wire::to(&world, "test").await;
     let before = dump(&world).await;
-    assert_eq!(wire.reset(true).await.unwrap(), 167);
+    assert_eq!(wire.reset(true).await.unwrap(), rows);
     assert_eq!(dump(&world).await, before, "a dry run changes nothing");
-    assert_eq!(wire.reset(false).await.unwrap(), 167);
+    assert_eq!(wire.reset(false).await.unwrap(), rows);
     let gone = told(&wire.reset(false).await.unwrap_err());
     assert_eq!(gone, (Code::NotFound, "USER_NOT_FOUND".to_owned()));
     wire.create().await.unwrap();
@@ -180,8 +237,20 @@ async fn mestore_over_the_wire(_: Kind) {
     wire.end().await;
 }
 
-async fn refusals_over_the_wire(_: Kind) {
-    let (_, world) = mestore::both().await;
+async fn refusals_over_the_wire(kind: Kind) {
+    let (marker, refuse, admit) = match kind {
+        Kind::MariaDb => (
+            "resetd_marker",
+            "REVOKE DELETE ON {name}.* FROM resetd_app",
+            "GRANT ALL ON {name}.* TO resetd_app",
+        ),
+        Kind::Postgres | Kind::Sqlite => (
+            "resetd.marker",
+            "ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+            "ALTER TABLE orders DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY",
+        ),
+    };
+    let (world, _) = shop(kind).await;
     let before = dump(&world).await;
     let mut wire = Wire::to(&world, "production").await;
     let denied = told(&wire.reset(false).await.unwrap_err());
@@ -191,37 +260,38 @@ async fn refusals_over_the_wire(_: Kind) {
     );
     wire.end().await;
     let mut wire = Wire::to(&world, "test").await;
-    world.sudo("UPDATE resetd.marker SET protected = 1").await;
+    world
+        .sudo(&format!("UPDATE {marker} SET protected = 1"))
+        .await;
     let protected = told(&wire.reset(false).await.unwrap_err());
     assert_eq!(
         protected,
         (Code::FailedPrecondition, "TARGET_PROTECTED".to_owned())
     );
-    world.sudo("DELETE FROM resetd.marker").await;
+    world.sudo(&format!("DELETE FROM {marker}")).await;
     let unarmed = told(&wire.reset(false).await.unwrap_err());
     assert_eq!(
         unarmed,
         (Code::FailedPrecondition, "TARGET_NOT_ARMED".to_owned())
     );
     world.arm().await;
-    world
-        .sudo("ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
-        .await;
+    wire.end().await;
+    world.sudo(&refuse.replace("{name}", &world.name)).await;
+    // A connection of before would keep what it was allowed to.
+    let mut wire = Wire::to(&world, "test").await;
     let hidden = told(&wire.reset(false).await.unwrap_err());
     assert_eq!(
         hidden,
         (Code::FailedPrecondition, "DATABASE_PERMISSION".to_owned())
     );
-    world
-        .sudo("ALTER TABLE orders DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY")
-        .await;
+    world.sudo(&admit.replace("{name}", &world.name)).await;
     assert_eq!(dump(&world).await, before, "refusals change nothing");
     wire.end().await;
 }
 
-async fn a_killed_backend_ends_the_stream(_: Kind) {
-    let (_, world) = mestore::both().await;
-    world.sudo(&format!("{KILL}{KILLER}")).await;
+async fn a_killed_backend_ends_the_stream(kind: Kind) {
+    let (world, _) = shop(kind).await;
+    kill_whoever_deletes(&world).await;
     let before = dump(&world).await;
     let mut wire = Wire::to(&world, "test").await;
     let (events, end) = wire.everything().await;
@@ -241,13 +311,15 @@ async fn a_killed_backend_ends_the_stream(_: Kind) {
     wire.end().await;
 }
 
-async fn a_client_that_leaves_halves_nothing(_: Kind) {
-    let (_, world) = mestore::both().await;
+async fn a_client_that_leaves_halves_nothing(kind: Kind) {
+    let (world, _) = shop(kind).await;
     let wire = Wire::to(&world, "test").await;
     let mut lock = world.connect().await;
-    lock.run("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let all = match kind {
+        Kind::MariaDb => "BEGIN; SELECT id FROM orders FOR UPDATE",
+        Kind::Postgres | Kind::Sqlite => "BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
+    };
+    lock.run(all).await.unwrap();
     let request = ResetUserRequest {
         user: Some(User::Email(BUYER.to_owned())),
         ..ResetUserRequest::default()
@@ -269,4 +341,110 @@ async fn a_client_that_leaves_halves_nothing(_: Kind) {
         "it was done wholly"
     );
     wire.end().await;
+}
+
+/// Has the deletion of a user take 50 seconds, in the name of our own account:
+/// MariaDB lets nobody stop what runs in another's.
+async fn slow(world: &World) {
+    let sql = match world.kind {
+        Kind::MariaDb => "CREATE TRIGGER slow BEFORE DELETE ON users FOR EACH ROW DO SLEEP(50)",
+        Kind::Postgres | Kind::Sqlite => {
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep(50); RETURN OLD; END $$; \
+             CREATE TRIGGER slow BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION slow()"
+        }
+    };
+    world.sql(sql).await;
+}
+
+/// How many statements of the target are in that deletion.
+async fn sleepers(world: &World) -> String {
+    let mut superuser = world.superuser().await;
+    let question = match world.kind {
+        Kind::MariaDb => format!(
+            "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.PROCESSLIST \
+             WHERE DB = '{}' AND STATE = 'User sleep'",
+            world.name
+        ),
+        Kind::Postgres | Kind::Sqlite => format!(
+            "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '{}' \
+             AND wait_event = 'PgSleep'",
+            world.name
+        ),
+    };
+    let mut rows = superuser.rows(&question).await.unwrap();
+    superuser.close().await;
+    rows.remove(0).remove(0)
+}
+
+/// The statement that runs is stopped, not only what would come after it.
+async fn a_cancelled_reset_is_stopped_in_the_midst(kind: Kind) {
+    let (world, _) = shop(kind).await;
+    slow(&world).await;
+    let before = dump(&world).await;
+    let mut wire = Wire::to(&world, "test").await;
+    let mut operations = wire.operations.clone();
+    let (begun, id) = oneshot::channel();
+    let ((events, end), stopped) = tokio::join!(wire.everything_begun(begun), async {
+        let operation_id = id.await.unwrap();
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while sleepers(&world).await == "0" {
+            ticks.tick().await;
+        }
+        let stopped = Instant::now();
+        let message = CancelOperationRequest { operation_id };
+        let answer = operations.cancel_operation(with_token(message)).await;
+        answer.unwrap();
+        stopped
+    });
+    let took = stopped.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let end = told(&end.unwrap_err());
+    assert_eq!(end, (Code::Cancelled, "OPERATION_CANCELLED".to_owned()));
+    assert!(
+        !events
+            .iter()
+            .any(|event| matches!(event, Event::Committed(_)))
+    );
+    assert_eq!(sleepers(&world).await, "0", "the statement goes on");
+    assert_eq!(dump(&world).await, before, "sequences included");
+    // The target is free, and whoever works there next is not stopped.
+    let drop_it = match kind {
+        Kind::MariaDb => "DROP TRIGGER slow",
+        Kind::Postgres | Kind::Sqlite => "DROP TRIGGER slow ON users",
+    };
+    world.sudo(drop_it).await;
+    let (_, end) = wire.everything().await;
+    end.unwrap();
+    wire.end().await;
+}
+
+async fn a_deadline_stops_what_is_running(kind: Kind) {
+    let (world, _) = shop(kind).await;
+    // The first connections are not what the deadline is about.
+    let mut wire = Wire::to(&world, "test").await;
+    wire.reset(true).await.unwrap();
+    slow(&world).await;
+    let before = dump(&world).await;
+    let mut request = with_token(ResetUserRequest {
+        user: Some(User::Email(BUYER.to_owned())),
+        ..ResetUserRequest::default()
+    });
+    request.set_timeout(Duration::from_secs(3));
+    let begun = Instant::now();
+    let status = wire.client.reset_user(request).await.unwrap_err();
+    assert!(
+        matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
+        "{status:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    // Its server ends without waiting for the 50 seconds.
+    wire.end().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(sleepers(&world).await, "0", "the statement goes on");
+    assert_eq!(dump(&world).await, before, "nothing is half done");
 }

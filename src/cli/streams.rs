@@ -164,7 +164,7 @@ impl Teller {
             }
             Some(Event::StepFinished(step)) => self.step(step, page),
             Some(Event::Committed(_)) => {
-                page.line(Tone::Good, "✅ All changes committed successfully!")
+                page.line(Tone::Good, "✅ All changes committed successfully!");
             }
             // The result says the same.
             Some(Event::EffectsFinished(_)) => {}

@@ -58,13 +58,14 @@ impl Redis {
         redis
     }
 
-    /// Ends the server; its keys are on disk.
+    /// Ends the server; its keys are on disk. Nothing that it does after it has
+    /// saved them is answered: a key that was removed in between would be back.
     pub async fn stop(&self) {
         let mut connection = self.connect().await;
-        let saved: Result<(), _> = redis::cmd("SAVE").query_async(&mut connection).await;
-        saved.unwrap();
+        let mut shutdown = redis::cmd("SHUTDOWN");
+        let ended: Result<(), _> = shutdown.arg("SAVE").query_async(&mut connection).await;
+        assert!(ended.is_err(), "there is nobody to answer");
         let mut child = self.inner.child.lock().unwrap().take().unwrap();
-        child.kill().unwrap();
         child.wait().unwrap();
     }
 

@@ -403,8 +403,16 @@ impl World {
                     FROM information_schema.INNODB_TRX AS x \
                     JOIN information_schema.PROCESSLIST AS p ON p.ID = x.trx_mysql_thread_id \
                     WHERE p.DB = DATABASE()";
-        let rows = sqlx::query(open).fetch_all(&mut connection).await.unwrap();
-        assert!(!rows.is_empty(), "nobody is in a transaction");
+        // The list is renewed only now and then.
+        let begun = Instant::now();
+        let rows = loop {
+            let rows = sqlx::query(open).fetch_all(&mut connection).await.unwrap();
+            if !rows.is_empty() {
+                break rows;
+            }
+            assert!(begun.elapsed() < PATIENCE, "nobody is in a transaction");
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        };
         for row in rows {
             let id: i64 = row.get(0);
             let kill = sqlx::AssertSqlSafe(format!("KILL {id}"));

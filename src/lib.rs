@@ -58,7 +58,7 @@
 //! - Nothing is changed outside one transaction, which ends whole or not at
 //!   all; a connection that cannot say which is given up.
 //! - What the guards saw is read again inside that transaction.
-//! - Nothing is done that the journal could not record first.
+//! - Nothing is committed that the journal could not record first.
 //! - Of the target's data only keys, e-mails and user types enter the
 //!   process, as text, and they are not logged.
 

@@ -36,6 +36,9 @@ use crate::{
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the end of an answered operation may take to be written.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// Waits for something that happens elsewhere, such as in another process.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
@@ -231,9 +234,19 @@ impl Data {
         Dump::of(&self.database).await
     }
 
-    /// Everything in the journal.
+    /// Everything in the journal. An end that the target's proof says as well
+    /// is written within milliseconds after the answer, so that a moment is
+    /// waited for whatever has none.
     pub async fn records(&self) -> Vec<Record> {
-        journal::read(&self.journal).await
+        let begun = Instant::now();
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            ticks.tick().await;
+            let records = journal::read(&self.journal).await;
+            if journal::unfinished(&records).is_empty() || begun.elapsed() > LAST_WORDS {
+                return records;
+            }
+        }
     }
 
     /// Keeps every other writer waiting until it is let go.

@@ -20,6 +20,16 @@ const NAMED_USERS: usize = 5;
 /// The head of everything that only tried.
 const DRY_RUN: &str = "Dry run: nothing was changed";
 
+/// The result in one sentence, and whether it was only tried.
+fn head(page: &mut Page, message: &str, validate_only: bool) {
+    if validate_only {
+        page.line(Tone::Careful, DRY_RUN);
+        page.plain(message);
+    } else {
+        page.line(Tone::Good, &format!("✅ {message}"));
+    }
+}
+
 /// How many of the tables `stats` lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tables {
@@ -264,12 +274,7 @@ fn effects(result: &ResetResult) -> String {
 /// What an operation did, or would do.
 pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
     let mut page = Page::new(paint);
-    if result.validate_only {
-        page.line(Tone::Careful, DRY_RUN);
-        page.plain(&result.message);
-    } else {
-        page.line(Tone::Good, &format!("✅ {}", result.message));
-    }
+    head(&mut page, &result.message, result.validate_only);
     // The longest part comes first: what a terminal shows last is the result.
     if !result.plan.is_empty() {
         page.gap();
@@ -409,12 +414,7 @@ fn users(result: &ResetResult) -> String {
 pub(super) fn password(answer: &SetPasswordResponse, paint: Paint) -> String {
     let mut page = Page::new(paint);
     let result = answer.result.clone().unwrap_or_default();
-    if result.validate_only {
-        page.line(Tone::Careful, DRY_RUN);
-        page.plain(&answer.message);
-    } else {
-        page.line(Tone::Good, &format!("✅ {}", answer.message));
-    }
+    head(&mut page, &answer.message, result.validate_only);
     if !result.tables.is_empty() {
         page.gap();
         page.table(&counts(&result, paint));
@@ -437,12 +437,7 @@ pub(super) fn password(answer: &SetPasswordResponse, paint: Paint) -> String {
 /// A cleared cache.
 pub(super) fn cache(answer: &ClearCacheResponse, paint: Paint) -> String {
     let mut page = Page::new(paint);
-    if answer.validate_only {
-        page.line(Tone::Careful, DRY_RUN);
-        page.plain(&answer.message);
-    } else {
-        page.line(Tone::Good, &format!("✅ {}", answer.message));
-    }
+    head(&mut page, &answer.message, answer.validate_only);
     let mut rows = table(paint, &["Pattern", "Keys"]);
     for keys in &answer.keys {
         rows.add_row(vec![cell(&keys.name), number(&units::count(keys.count))]);
@@ -485,12 +480,7 @@ pub(super) fn recipes(recipes: &[Recipe], paint: Paint) -> String {
 /// A created user.
 pub(super) fn created(created: &CreateTestUserResponse, paint: Paint) -> String {
     let mut page = Page::new(paint);
-    if created.validate_only {
-        page.line(Tone::Careful, DRY_RUN);
-        page.plain(&created.message);
-    } else {
-        page.line(Tone::Good, &format!("✅ {}", created.message));
-    }
+    head(&mut page, &created.message, created.validate_only);
     if let Some(user) = &created.user {
         let mut rows = table(paint, &["Column", "Value"]);
         let mut columns: Vec<_> = user.columns.iter().collect();

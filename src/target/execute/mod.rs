@@ -6,10 +6,10 @@
 //! proof of the commit is written, and then everything is committed or, in a
 //! dry run, rolled back.
 
+mod besides;
 mod digest;
 mod elsewhere;
 mod find;
-mod seeds;
 mod sequences;
 mod steps;
 mod strategy;
@@ -18,8 +18,8 @@ mod wipe;
 
 pub use strategy::{Choice, Strategy, strategy};
 
+pub use besides::{Besides, NewPassword, Sowing};
 pub use elsewhere::Elsewhere;
-pub use seeds::{NewPassword, Sowing};
 
 use elsewhere::BoundEffects;
 
@@ -65,17 +65,6 @@ pub struct Request {
     pub expected: Option<String>,
     /// What is done besides the plan's steps.
     pub besides: Besides,
-}
-
-/// What is done in the same transaction besides a plan's steps.
-#[derive(Debug, Clone, Default)]
-pub struct Besides {
-    /// The password that the user in scope gets.
-    pub password: Option<NewPassword>,
-    /// What is put in place afterwards.
-    pub sowing: Sowing,
-    /// The tables whose rows are counted at the end.
-    pub remaining: Vec<String>,
 }
 
 /// What an operation starts from, and on whose word.

@@ -1,4 +1,5 @@
-//! Puts rows in place after a reset, and a password in a row.
+//! What is done besides a plan's steps: rows that are put in place, a password,
+//! and counts of what is left.
 
 use std::{collections::BTreeMap, fmt, time::Instant};
 
@@ -11,6 +12,17 @@ use crate::{
         account::{PASSWORD, is_kept, not_kept},
     },
 };
+
+/// What is done in the same transaction besides a plan's steps.
+#[derive(Debug, Clone, Default)]
+pub struct Besides {
+    /// The password that the user in scope gets.
+    pub password: Option<NewPassword>,
+    /// What is put in place afterwards.
+    pub sowing: Sowing,
+    /// The tables whose rows are counted at the end.
+    pub remaining: Vec<String>,
+}
 
 /// What is put in place, in order.
 #[derive(Clone, Default)]

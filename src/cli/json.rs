@@ -11,9 +11,9 @@ use super::{names, units};
 use crate::client;
 use crate::proto::full_reset_response::Event;
 use crate::proto::{
-    CleanupResponse, ClearCacheResponse, CreateTestUserResponse, EffectCounts, Elsewhere, FileRoot,
-    FullResetResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, Recipe, ResetResult,
-    SetPasswordResponse, StatisticsResponse, TestUser,
+    Advice, CleanupResponse, ClearCacheResponse, CreateTestUserResponse, EffectCounts, Elsewhere,
+    FileRoot, FullResetResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, Recipe,
+    ResetResult, SetPasswordResponse, StatisticsResponse, TestUser,
 };
 
 /// The state of a target.
@@ -91,22 +91,27 @@ pub(super) fn statistics(statistics: &StatisticsResponse) -> Value {
             "bytes": table.bytes,
         })
     });
-    let unindexed = statistics.unindexed_references.iter().map(|reference| {
-        json!({
-            "reference": reference.reference,
-            "rows": reference.rows,
-            "advice": reference.advice,
-        })
-    });
     json!({
         "users": users.collect::<Vec<_>>(),
         "total_users": statistics.total_users,
         "test_users": statistics.test_users,
         "tables": tables.collect::<Vec<_>>(),
         "total_rows": statistics.total_rows,
-        "unindexed_references": unindexed.collect::<Vec<_>>(),
+        "advice": statistics.advice.iter().map(advice).collect::<Vec<_>>(),
         "environment": statistics.environment,
         "duration_seconds": seconds(statistics.duration),
+    })
+}
+
+fn advice(advice: &Advice) -> Value {
+    json!({
+        "purpose": names::purpose(advice.purpose),
+        "subject": advice.subject,
+        "table": advice.table,
+        "rows": advice.rows,
+        "statement": advice.statement,
+        "gain_seconds": seconds(advice.gain),
+        "reason": advice.reason,
     })
 }
 

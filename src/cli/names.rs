@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use tonic::Code;
 
-use crate::proto::{ErrorReason, ResetLevel, marker::State, plan_edge::Choice};
+use crate::proto::{ErrorReason, ResetLevel, advice::Purpose, marker::State, plan_edge::Choice};
 
 /// A level: `user_cascade`, as `--level` takes it.
 pub(super) fn level(number: i32) -> Cow<'static, str> {
@@ -41,6 +41,16 @@ pub(super) fn choice(number: i32) -> Cow<'static, str> {
         Ok(Choice::Detach) => "detach".into(),
         Ok(Choice::RestoreDefault) => "restore_default".into(),
         Ok(Choice::Block) => "block".into(),
+        Err(_) => newer(number),
+    }
+}
+
+/// What an index is for.
+pub(super) fn purpose(number: i32) -> Cow<'static, str> {
+    match Purpose::try_from(number) {
+        Ok(Purpose::Unspecified) => "unspecified".into(),
+        Ok(Purpose::Reference) => "reference".into(),
+        Ok(Purpose::Marker) => "marker".into(),
         Err(_) => newer(number),
     }
 }
@@ -108,6 +118,11 @@ mod tests {
             let proto = State::try_from(number).unwrap().as_str_name();
             let short = proto.trim_start_matches("STATE_").to_lowercase();
             assert_eq!(state(number), short);
+        }
+        for number in 0..=2 {
+            let proto = Purpose::try_from(number).unwrap().as_str_name();
+            let short = proto.trim_start_matches("PURPOSE_").to_lowercase();
+            assert_eq!(purpose(number), short);
         }
         assert_eq!(reason(ErrorReason::TargetNotArmed), "TARGET_NOT_ARMED");
         assert_eq!(guard_reason(0), None);

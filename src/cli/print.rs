@@ -7,8 +7,8 @@ use comfy_table::Table;
 use super::page::{Page, Paint, Tone, cell, number, table};
 use super::{names, units};
 use crate::proto::{
-    ClearCacheResponse, CreateTestUserResponse, GetStatusResponse, Marker, PlanEdge, Recipe,
-    ResetLevel, ResetResult, SetPasswordResponse, StatisticsResponse, TableStatistics,
+    Advice, ClearCacheResponse, CreateTestUserResponse, GetStatusResponse, Marker, PlanEdge,
+    Recipe, ResetLevel, ResetResult, SetPasswordResponse, StatisticsResponse, TableStatistics,
 };
 
 /// How many tables `stats` lists unless all are asked for.
@@ -182,7 +182,7 @@ pub(super) fn statistics(statistics: &StatisticsResponse, tables: Tables, paint:
         page.table(&types);
     }
     sizes(&mut page, &statistics.tables, tables);
-    unindexed(&mut page, statistics);
+    advice(&mut page, &statistics.advice);
     if let Some(duration) = statistics.duration {
         page.gap();
         page.field("Took", &units::duration(duration));
@@ -234,19 +234,20 @@ fn sizes(page: &mut Page, statistics: &[TableStatistics], tables: Tables) {
     }
 }
 
-fn unindexed(page: &mut Page, statistics: &StatisticsResponse) {
-    if statistics.unindexed_references.is_empty() {
+fn advice(page: &mut Page, advice: &[Advice]) {
+    if advice.is_empty() {
         return;
     }
     page.gap();
-    page.line(
-        Tone::Careful,
-        "⚠ References without an index: each deleted parent row scans the whole table",
-    );
-    for reference in &statistics.unindexed_references {
-        let rows = units::counted(reference.rows, "row", "rows");
-        page.plain(&format!("  {} ({rows})", reference.reference));
-        page.plain(&indented(&indented(&reference.advice)));
+    page.line(Tone::Careful, "⚠ Read from end to end for want of an index");
+    for advice in advice {
+        let rows = units::counted(advice.rows, "row", "rows");
+        let gain = advice.gain.map(units::duration).unwrap_or_default();
+        page.plain(&format!("  {} ({rows}): about {gain}", advice.subject));
+        page.plain(&indented(&indented(&advice.reason)));
+        if !advice.statement.is_empty() {
+            page.plain(&indented(&indented(&advice.statement)));
+        }
     }
 }
 

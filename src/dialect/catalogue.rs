@@ -25,8 +25,11 @@ pub struct Catalogue {
     pub foreign_keys: String,
     /// schema, table, index, column, unique; ordered within each index.
     pub indexes: String,
-    /// One text that changes whenever one of the above does.
+    /// One text that changes whenever tables, columns or keys do.
     pub fingerprint: String,
+    /// One that changes whenever indexes do. They decide nothing but how long
+    /// something takes, so that nobody asks inside a transaction.
+    pub indexed: String,
 }
 
 /// What the statements of a [`Catalogue`] answered.

@@ -3,6 +3,7 @@
 //! [`Dialect`] holds what differs between databases. [`Renderer`] writes the
 //! statements of a plan with it, the same for all of them.
 
+mod advice;
 mod catalogue;
 mod mysql;
 mod postgres;
@@ -10,6 +11,7 @@ mod render;
 mod seed;
 mod sqlite;
 
+pub use advice::{Explain, Missing, Need, Probe, Remedy, Sweep, markers, references};
 pub use catalogue::{Catalogue, Raw, Row};
 pub use mysql::MySql;
 pub use postgres::Postgres;
@@ -194,6 +196,29 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// True when a column is a tag, or a list of tags with it.
     fn has_tag(&self, column: &Column, sql: &str, tag: &str) -> String;
+
+    /// What an index needs to have in it, behind its table's name, to find rows
+    /// by the texts at these paths as [`Dialect::json_text`] reads them; else
+    /// why there is no such index.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words.
+    fn json_index(&self, column: &Column, paths: &[&[&str]]) -> Result<String, &'static str>;
+
+    /// The same for what [`Dialect::has_tag`] asks.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words.
+    fn tag_index(&self, column: &Column) -> Result<String, &'static str>;
+
+    /// Asks by which index the rows of a query would be found if by any;
+    /// nothing where that is never asked.
+    fn explain(&self, query: &str) -> Option<Explain> {
+        let _ = query;
+        None
+    }
 
     /// Takes the lock of an operation until the transaction ends: together
     /// with others for one user or session, alone for anything wider. Nothing

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Catalogue, Class, Dialect, Hold, Tie};
+use super::{Catalogue, Class, Dialect, Explain, Hold, Tie};
 use crate::{
     policy::Value,
     schema::{Column, Table, TableName},
@@ -179,6 +179,23 @@ impl Dialect for Sqlite {
         format!("{sql} = {tag}")
     }
 
+    fn json_index(&self, column: &Column, paths: &[&[&str]]) -> Result<String, &'static str> {
+        let name = self.quote(&column.name);
+        let texts = paths.iter().map(|path| self.json_text(column, &name, path));
+        Ok(format!("({})", texts.collect::<Vec<_>>().join(", ")))
+    }
+
+    fn tag_index(&self, column: &Column) -> Result<String, &'static str> {
+        Ok(format!("({})", self.quote(&column.name)))
+    }
+
+    fn explain(&self, query: &str) -> Option<Explain> {
+        Some(Explain {
+            sql: format!("EXPLAIN QUERY PLAN {query}"),
+            scan: "SCAN ",
+        })
+    }
+
     fn lock(&self, _hold: Hold) -> Option<&'static str> {
         None
     }
@@ -349,6 +366,8 @@ impl Dialect for Sqlite {
             ),
             fingerprint: "SELECT CAST(schema_version AS TEXT) FROM pragma_schema_version"
                 .to_owned(),
+            // The version changes with them.
+            indexed: "''".to_owned(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! done, its connection dirty, or its end unrecorded.
 
 mod accounts;
+mod advice;
 mod cache;
 mod conduct;
 mod done;
@@ -20,11 +21,12 @@ mod status;
 mod token;
 
 pub use accounts::Created;
+pub use advice::{Advice, Purpose};
 pub use cache::Cleared;
 pub use done::{Done, Finished, ResetDone};
 pub use operations::{Event, Events, Which};
 pub use seeds::{SeedText, Seeds};
-pub use statistics::{Advice, Report};
+pub use statistics::Report;
 pub use status::{Elsewhere, MarkerState, Status};
 
 use std::{

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{convert::Page, status::guard_reason};
 use crate::{
     access::Role,
-    engine::{Advice, Done, Elsewhere, Finished, MarkerState, Report, ResetDone, Served, Status},
+    engine::{
+        Advice, Done, Elsewhere, Finished, MarkerState, Purpose, Report, ResetDone, Served, Status,
+    },
     journal::{OperationRecord, State},
     operation::{EffectCounts, Extent, Level, Mode, Progress, counted},
     plan::Fate,
@@ -186,17 +188,25 @@ pub(super) fn report(report: Report, page: &Page, took: Duration) -> proto::Stat
         test_users: number(sizes.test_users),
         tables,
         total_rows: number(total_rows),
-        unindexed_references: report.unindexed.into_iter().map(advice).collect(),
+        advice: report.advice.into_iter().map(advice).collect(),
         environment: report.environment,
         duration: span(took),
     }
 }
 
-fn advice(advice: Advice) -> proto::UnindexedReference {
-    proto::UnindexedReference {
-        reference: advice.reference,
+fn advice(advice: Advice) -> proto::Advice {
+    proto::Advice {
+        purpose: match advice.purpose {
+            Purpose::Reference => proto::advice::Purpose::Reference,
+            Purpose::Marker => proto::advice::Purpose::Marker,
+        }
+        .into(),
+        subject: advice.subject,
+        table: advice.table,
         rows: number(advice.rows),
-        advice: advice.statement,
+        statement: advice.statement.unwrap_or_default(),
+        gain: span(advice.gain),
+        reason: advice.reason,
     }
 }
 

@@ -369,6 +369,17 @@ impl Session {
         with!(self, connection => connection.execute(sqlx::raw_sql(sql)).await.map(|_| ()))
     }
 
+    /// Runs several statements of one text; the last column of every answer.
+    pub(super) async fn explained(&mut self, sql: &str) -> Result<Vec<String>, Fault> {
+        let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
+        with!(self, connection => {
+            match connection.fetch_all(sqlx::raw_sql(sql)).await {
+                Ok(rows) => rows.iter().map(|row| row.try_get(row.len().saturating_sub(1))).collect(),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     /// Runs a query whose columns are all text.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
         if let Self::MySql(connection) = self {

@@ -5,6 +5,7 @@
 //! comes from a plan, whether it may be done from the guards.
 
 mod account;
+mod advice;
 mod armed;
 mod brake;
 mod connection;
@@ -54,9 +55,18 @@ pub struct Target {
     credentials: Credentials,
     dialect: Box<dyn Dialect>,
     pool: tokio::sync::OnceCell<Pool>,
-    model: Mutex<Option<Arc<Model>>>,
+    model: Mutex<Option<Known>>,
+    /// Which indexes were missing when it was last looked for them.
+    looked: Mutex<Option<advice::Looked>>,
     /// What the database said of itself when it was last asked.
     seen: Mutex<Option<Seen>>,
+}
+
+/// The policy bound to the schema, and the indexes of that moment.
+#[derive(Debug, Clone)]
+struct Known {
+    model: Arc<Model>,
+    indexed: String,
 }
 
 /// What a database is when it is asked.
@@ -94,6 +104,7 @@ impl Target {
             dialect,
             pool: tokio::sync::OnceCell::new(),
             model: Mutex::new(None),
+            looked: Mutex::new(None),
             seen: Mutex::new(None),
         }
     }
@@ -138,7 +149,7 @@ impl Target {
     #[must_use]
     pub fn remembered(&self) -> Option<Evidence> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (model, seen) = (self.cached()?, seen.clone()?);
+        let (model, seen) = (self.known()?.model, seen.clone()?);
         Some(Evidence { model, seen })
     }
 
@@ -169,17 +180,19 @@ impl Target {
     }
 
     /// The policy bound to the schema as it is now. The catalogue is read
-    /// again only when its fingerprint has changed.
+    /// again only when its fingerprint, or that of the indexes, has changed.
     ///
     /// # Errors
     ///
     /// When the database cannot be reached, or the policy does not fit it.
     pub async fn model(&self) -> Result<Arc<Model>, Error> {
         let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
-        let fingerprint = self.fingerprint(&mut session).await?;
-        let cached = self.cached();
-        if let Some(model) = cached.filter(|m| m.schema().fingerprint() == fingerprint) {
-            return Ok(model);
+        let (fingerprint, indexed) = self.fingerprint(&mut session).await?;
+        let known = self.known().filter(|known| {
+            known.model.schema().fingerprint() == fingerprint && known.indexed == indexed
+        });
+        if let Some(known) = known {
+            return Ok(known.model);
         }
         let schema = self.read(&mut session, fingerprint).await?;
         let model = Model::bind(schema, self.policy.clone()).map_err(|problems| Error::Policy {
@@ -188,7 +201,11 @@ impl Target {
         })?;
         self.understands(&mut session, &model).await?;
         let model = Arc::new(model);
-        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&model));
+        let known = Known {
+            model: Arc::clone(&model),
+            indexed,
+        };
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(model)
     }
 
@@ -220,7 +237,7 @@ impl Target {
     /// When the database cannot be reached.
     pub async fn schema(&self) -> Result<Schema, Error> {
         let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
-        let fingerprint = self.fingerprint(&mut session).await?;
+        let (fingerprint, _) = self.fingerprint(&mut session).await?;
         self.read(&mut session, fingerprint).await
     }
 
@@ -249,9 +266,18 @@ impl Target {
         Ok(rows.iter().map(|row| field(row, 0).to_owned()).collect())
     }
 
-    async fn fingerprint(&self, session: &mut Session) -> Result<String, Error> {
-        let question = self.dialect.catalogue().fingerprint;
-        session.text(&Statement::plain(question)).await
+    /// That of the catalogue, and that of the indexes.
+    async fn fingerprint(&self, session: &mut Session) -> Result<(String, String), Error> {
+        let catalogue = self.dialect.catalogue();
+        let question = format!(
+            "SELECT ({}), ({})",
+            catalogue.fingerprint, catalogue.indexed
+        );
+        let rows = session.rows(&Statement::plain(question)).await?;
+        let row = rows.first().ok_or_else(|| {
+            Error::Unexpected("no answer to the question for the catalogue".to_owned())
+        })?;
+        Ok((field(row, 0).to_owned(), field(row, 1).to_owned()))
     }
 
     async fn read(&self, session: &mut Session, fingerprint: String) -> Result<Schema, Error> {
@@ -267,9 +293,9 @@ impl Target {
         Ok(raw.into_schema())
     }
 
-    fn cached(&self) -> Option<Arc<Model>> {
-        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        model.clone()
+    fn known(&self) -> Option<Known> {
+        let known = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
     }
 
     /// Loads SQL text in one transaction, for schemas and seeds.

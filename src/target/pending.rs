@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Deadline, Error, Target, field, transaction::Transaction};
+use super::{Deadline, Error, Known, Target, field, transaction::Transaction};
 use crate::{
     dialect::{Dialect, Row, Statement},
     effect::{Effect, PendingEffect},
@@ -223,7 +223,7 @@ impl Target {
     ///
     /// When the database cannot be reached.
     pub async fn is_known(&self, subjects: &[String]) -> Result<bool, Error> {
-        let Some(model) = self.cached() else {
+        let Some(Known { model, .. }) = self.known() else {
             return Ok(true);
         };
         if subjects.iter().any(|subject| subject == EVERYBODY) {

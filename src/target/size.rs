@@ -6,7 +6,7 @@ use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
 use crate::{
     dialect::{Row, Statement},
     plan::Model,
-    schema::{ForeignKeyId, Schema, TableId},
+    schema::TableId,
 };
 
 /// Tables whose rows are counted in one statement.
@@ -71,33 +71,6 @@ impl Target {
             test_users,
             tables,
         })
-    }
-
-    /// The statement that makes the index which finds the rows of a foreign
-    /// key.
-    #[must_use]
-    pub fn index_statement(&self, schema: &Schema, id: ForeignKeyId) -> String {
-        let dialect = self.dialect.as_ref();
-        let key = schema.foreign_key(id);
-        let table = schema.table(key.child);
-        let columns: Vec<String> = key
-            .child_columns()
-            .map(|column| dialect.quote(&table.column(column).name))
-            .collect();
-        let names: Vec<&str> = key
-            .child_columns()
-            .map(|column| table.column(column).name.as_str())
-            .collect();
-        let index = format!("{}_{}_idx", table.name.name, names.join("_"));
-        format!(
-            "CREATE INDEX {} ON {} ({});",
-            dialect.quote(&index),
-            match table.name.schema {
-                Some(_) => dialect.table(&table.name),
-                None => dialect.quote(&table.name.name),
-            },
-            columns.join(", ")
-        )
     }
 
     /// Users by type, and how many of all are test users, in one go.

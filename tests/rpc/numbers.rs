@@ -1,12 +1,12 @@
 //! Statistics and status: what they say is what SQL says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use resetd::{
     access::Role,
     proto::{
-        GetStatusRequest, ResetLevel, StatisticsRequest, StatisticsResponse, TableStatistics,
-        marker::State,
+        Advice, GetStatusRequest, ResetLevel, StatisticsRequest, StatisticsResponse,
+        TableStatistics, advice::Purpose, marker::State,
     },
 };
 
@@ -105,33 +105,46 @@ async fn pages_of_any_size_make_the_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn references_without_an_index_are_named_with_what_helps() {
+async fn what_an_index_would_make_quicker_is_named_with_what_helps() {
     let server = Server::start().await;
     let viewer = server.caller(Role::Viewer).await;
     let request = StatisticsRequest::default();
     let slow = viewer.statistics(request.clone()).await.unwrap();
-    let references: Vec<&str> = slow
-        .unindexed_references
+    let subjects: Vec<&str> = slow
+        .advice
         .iter()
-        .map(|reference| reference.reference.as_str())
+        .map(|advice| advice.subject.as_str())
         .collect();
     for expected in [
         "vendor_documents.verified_by -> users.id",
         "discrepancy_reports.generated_by_id -> users.id",
     ] {
-        assert!(references.contains(&expected), "{references:?}");
+        assert!(subjects.contains(&expected), "{subjects:?}");
     }
-    for reference in &slow.unindexed_references {
-        let (table, _) = reference.reference.split_once('.').unwrap();
-        let rows = format!("SELECT count(*) FROM \"{table}\"");
-        assert_eq!(server.data.number(&rows).await, reference.rows);
-        server.data.run(&reference.advice).await;
-    }
-    let fast = viewer.statistics(request).await.unwrap();
+    let gain = |advice: &Advice| {
+        let gain = advice.gain.unwrap();
+        (gain.seconds, gain.nanos)
+    };
     assert!(
-        fast.unindexed_references.is_empty(),
-        "the advice helps: {fast:?}"
+        slow.advice.is_sorted_by(|a, b| gain(a) >= gain(b)),
+        "{slow:?}"
     );
+    for advice in &slow.advice {
+        let rows = format!("SELECT count(*) FROM \"{}\"", advice.table);
+        assert_eq!(server.data.number(&rows).await, advice.rows);
+        let each = match advice.purpose() {
+            Purpose::Reference => 27,
+            Purpose::Marker => 104,
+            Purpose::Unspecified => panic!("{advice:?}"),
+        };
+        let predicted = i32::try_from(each * advice.rows).unwrap();
+        assert_eq!(gain(advice), (0, predicted), "{advice:?}");
+        server.data.run(&advice.statement).await;
+    }
+    let purposes: BTreeSet<Purpose> = slow.advice.iter().map(Advice::purpose).collect();
+    assert_eq!(purposes.len(), 2, "references and markers: {subjects:?}");
+    let fast = viewer.statistics(request).await.unwrap();
+    assert!(fast.advice.is_empty(), "the advice helps: {fast:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,65 @@
+//! Which indexes the database would be asked for if it had them.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Error, LOCK_TIMEOUT, Target, connection::Session};
+use crate::{
+    dialect::{self, Missing},
+    plan::Model,
+};
+
+/// What was missing of a model: one that was read anew is another.
+pub(super) type Looked = (Arc<Model>, Arc<[Missing]>);
+
+impl Target {
+    /// The indexes that resets would be quicker with. The database is asked
+    /// again only when the catalogue or an index has changed.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached, or takes no part of a question.
+    pub async fn missing(&self, model: &Arc<Model>) -> Result<Arc<[Missing]>, Error> {
+        if let Some((_, missing)) = self.looked().filter(|(of, _)| Arc::ptr_eq(of, model)) {
+            return Ok(missing);
+        }
+        let missing: Arc<[Missing]> = self.look(model).await?.into();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        *looked = Some((Arc::clone(model), Arc::clone(&missing)));
+        Ok(missing)
+    }
+
+    fn looked(&self) -> Option<Looked> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.clone()
+    }
+
+    async fn look(&self, model: &Model) -> Result<Vec<Missing>, Error> {
+        let mut missing = dialect::references(self.dialect.as_ref(), model.schema());
+        let (probes, hopeless) = dialect::markers(self.dialect.as_ref(), model);
+        missing.extend(hopeless);
+        if probes.is_empty() {
+            return Ok(missing);
+        }
+        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        for probe in probes {
+            if !self.scans(&mut session, &probe.of_all).await? {
+                continue;
+            }
+            missing.push(match self.scans(&mut session, &probe.of_one).await? {
+                true => probe.neither,
+                false => probe.of_all_alone,
+            });
+        }
+        Ok(missing)
+    }
+
+    /// True when no index serves a query.
+    async fn scans(&self, session: &mut Session, query: &str) -> Result<bool, Error> {
+        let Some(explain) = self.dialect.explain(query) else {
+            return Ok(false);
+        };
+        let lines = session.explained(&explain.sql).await;
+        let lines = lines.map_err(|fault| fault.during("asking how rows are found"))?;
+        Ok(lines.iter().any(|line| line.contains(explain.scan)))
+    }
+}

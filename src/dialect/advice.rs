@@ -9,7 +9,7 @@ use super::Dialect;
 use crate::{
     plan::{Mark, Model},
     policy::Value,
-    schema::{ColumnId, ForeignKeyId, Origin, Schema, Table, TableId},
+    schema::{Column, ColumnId, ForeignKeyId, Origin, Schema, Table, TableId},
 };
 
 /// As many letters as the name of an index has on every database.
@@ -222,6 +222,19 @@ impl Places<'_> {
             of_all_alone,
         }
     }
+}
+
+/// An index over the texts at these paths of a JSON column, of the rows that
+/// have the first of them. It stays small, and SQLite, once its tables are
+/// analysed, takes one in which nearly all rows are the same for useless.
+pub(super) fn json_index(dialect: &dyn Dialect, column: &Column, paths: &[&[&str]]) -> String {
+    let name = dialect.quote(&column.name);
+    let texts = paths.iter();
+    let texts: Vec<String> = texts
+        .map(|path| dialect.json_text(column, &name, path))
+        .collect();
+    let first = texts.first().cloned().unwrap_or_default();
+    format!("({}) WHERE {first} IS NOT NULL", texts.join(", "))
 }
 
 /// The statement that makes an index on a table; `on` is what stands behind

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Catalogue, Class, Dialect, Explain, Grant, Hold, Needs, Tie};
+use super::{Catalogue, Class, Dialect, Explain, Grant, Hold, Needs, Tie, advice::json_index};
 use crate::{
     policy::Value,
     schema::{Column, Origin, Table, TableName},
@@ -236,10 +236,8 @@ impl Dialect for Postgres {
     }
 
     fn json_index(&self, column: &Column, paths: &[&[&str]]) -> Result<String, &'static str> {
-        let name = self.quote(&column.name);
-        let texts = paths.iter().map(|path| self.json_text(column, &name, path));
         match column.type_name.as_str() {
-            "json" | "jsonb" => Ok(format!("({})", texts.collect::<Vec<_>>().join(", "))),
+            "json" | "jsonb" => Ok(json_index(self, column, paths)),
             _ => Err("no index serves JSON in a column of text; one of type jsonb can have one"),
         }
     }

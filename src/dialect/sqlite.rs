@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Catalogue, Class, Dialect, Explain, Hold, Tie};
+use super::{Catalogue, Class, Dialect, Explain, Hold, Tie, advice::json_index};
 use crate::{
     policy::Value,
     schema::{Column, Table, TableName},
@@ -180,18 +180,19 @@ impl Dialect for Sqlite {
     }
 
     fn json_index(&self, column: &Column, paths: &[&[&str]]) -> Result<String, &'static str> {
-        let name = self.quote(&column.name);
-        let texts = paths.iter().map(|path| self.json_text(column, &name, path));
-        Ok(format!("({})", texts.collect::<Vec<_>>().join(", ")))
+        Ok(json_index(self, column, paths))
     }
 
     fn tag_index(&self, column: &Column) -> Result<String, &'static str> {
-        Ok(format!("({})", self.quote(&column.name)))
+        let name = self.quote(&column.name);
+        Ok(format!("({name}) WHERE {name} IS NOT NULL"))
     }
 
+    /// What is only explained is not run, and so would be explained by the
+    /// schema that the connection knows: it is made to look first.
     fn explain(&self, query: &str) -> Option<Explain> {
         Some(Explain {
-            sql: format!("EXPLAIN QUERY PLAN {query}"),
+            sql: format!("SELECT name FROM main.sqlite_schema LIMIT 0; EXPLAIN QUERY PLAN {query}"),
             scan: "SCAN ",
         })
     }

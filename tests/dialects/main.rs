@@ -12,6 +12,7 @@
 
 mod accounts;
 mod actions;
+mod advice;
 mod cleanup;
 mod connection;
 mod crowd;
@@ -94,6 +95,7 @@ fn every_database_passes_every_case() {
         mestore::CASES,
         accounts::CASES,
         actions::CASES,
+        advice::CASES,
         cleanup::CASES,
         crowd::CASES,
         cycles::CASES,
@@ -135,7 +137,7 @@ fn every_database_passes_every_case() {
     if only.is_empty() {
         assert_eq!(
             (sqlite, postgres, mariadb),
-            (78, 133, 88),
+            (80, 136, 89),
             "cases went missing, or came: count again"
         );
     }

@@ -306,40 +306,61 @@ impl Renderer<'_> {
         parameters: &mut Vec<String>,
     ) -> Vec<String> {
         let table = self.schema().table(root.table);
-        let mut says = |place: &Mark, key: &str, value: &str| match place {
-            Mark::Json(column, path) => {
-                parameters.push(value.to_owned());
-                let value = self.dialect.parameter(parameters.len(), None);
-                let sql = format!("{ROW}.{}", self.column(table, *column));
-                let keys: Vec<&str> = path.iter().map(String::as_str).chain([key]).collect();
-                let found = self.dialect.json_text(table.column(*column), &sql, &keys);
-                format!("{found} = {value}")
-            }
-            Mark::Tags(columns) => {
-                let any: Vec<String> = columns
-                    .iter()
-                    .map(|&column| {
-                        // A parameter without a number serves one place.
-                        parameters.push(format!("{key}:{value}"));
-                        let tag = self.dialect.parameter(parameters.len(), None);
-                        let sql = format!("{ROW}.{}", self.column(table, column));
-                        self.dialect.has_tag(table.column(column), &sql, &tag)
-                    })
-                    .collect();
-                format!("({})", any.join(" OR "))
+        // Parameters without a number have the order of the text.
+        let mut says = |spot: Spot<'_>, key: &str, value: &str| {
+            let (Spot::Json(id, _) | Spot::Tag(id)) = spot;
+            let (column, sql) = (
+                table.column(id),
+                format!("{ROW}.{}", self.column(table, id)),
+            );
+            parameters.push(match spot {
+                Spot::Json(..) => value.to_owned(),
+                Spot::Tag(_) => format!("{key}:{value}"),
+            });
+            let value = self.dialect.parameter(parameters.len(), None);
+            match spot {
+                Spot::Json(_, path) => {
+                    let keys: Vec<&str> = path.iter().map(String::as_str).chain([key]).collect();
+                    let found = self.dialect.json_text(column, &sql, &keys);
+                    format!("{found} = {value}")
+                }
+                Spot::Tag(_) => self.dialect.has_tag(column, &sql, &value),
             }
         };
-        root.places
-            .iter()
-            .map(|place| {
-                let marker = says(place, &cleanup.marker.key, &cleanup.marker.value);
-                match session {
+        // Each way to be marked has a comparison of its own, so that SQLite
+        // finds its rows by an index.
+        let mut ways = Vec::new();
+        for spots in root.places.iter().map(spots) {
+            for &spot in &spots {
+                let marker = says(spot, &cleanup.marker.key, &cleanup.marker.value);
+                ways.push(match session {
                     Some(session) => {
-                        format!("({marker} AND {})", says(place, &cleanup.session, session))
+                        let spots = spots.iter();
+                        let any: Vec<String> = spots
+                            .map(|&spot| says(spot, &cleanup.session, session))
+                            .collect();
+                        format!("({marker} AND ({}))", any.join(" OR "))
                     }
                     None => marker,
-                }
-            })
-            .collect()
+                });
+            }
+        }
+        ways
+    }
+}
+
+/// One column where a marker can be.
+#[derive(Debug, Clone, Copy)]
+enum Spot<'a> {
+    /// In JSON, at this path.
+    Json(ColumnId, &'a [String]),
+    /// As a tag.
+    Tag(ColumnId),
+}
+
+fn spots(place: &Mark) -> Vec<Spot<'_>> {
+    match place {
+        Mark::Json(column, path) => vec![Spot::Json(*column, path)],
+        Mark::Tags(columns) => columns.iter().map(|&column| Spot::Tag(column)).collect(),
     }
 }

@@ -13,23 +13,27 @@
 )]
 
 mod data;
+mod engine;
+mod mariadb;
 mod others;
+mod plot;
 mod postgres;
 mod report;
 mod rig;
+mod site;
 mod users;
 mod ways;
 mod whole;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
+use engine::Engine;
 use postgres::Postgres;
 use report::Report;
+use site::Site;
 
 /// What all measurements share.
 pub struct Bench {
-    /// The server.
-    pub postgres: Postgres,
     /// What was measured.
     pub report: Report,
     /// Users of the marketplace.
@@ -38,6 +42,33 @@ pub struct Bench {
     pub rounds: usize,
     /// 10, or 100 where a tenth of the data will do.
     pub tenth: u32,
+}
+
+/// What is measured on every database.
+const WORK: [&str; 6] = ["one", "cycle", "sessions", "statistics", "large", "many"];
+
+/// Which databases and works are wanted.
+struct Wanted(Vec<String>);
+
+impl Wanted {
+    fn database(&self, engine: Engine) -> bool {
+        let databases = ["postgresql", "mariadb", "sqlite"];
+        let mut named = self
+            .0
+            .iter()
+            .filter(|word| databases.contains(&word.as_str()));
+        let own = engine.to_string().to_lowercase();
+        named.clone().next().is_none() || named.any(|word| *word == own)
+    }
+
+    fn work(&self, name: &str) -> bool {
+        let databases = ["postgresql", "mariadb", "sqlite"];
+        let mut named = self
+            .0
+            .iter()
+            .filter(|word| !databases.contains(&word.as_str()));
+        named.clone().next().is_none() || named.any(|word| word == name)
+    }
 }
 
 fn main() -> ExitCode {
@@ -60,47 +91,38 @@ fn main() -> ExitCode {
 async fn run(quick: bool, json: Option<String>, only: Option<String>, results: Option<String>) {
     let begun = Instant::now();
     let mut bench = Bench {
-        postgres: Postgres::start().await,
         report: Report::default(),
         users: if quick { 10_000 } else { 100_000 },
         rounds: if quick { 3 } else { 7 },
         tenth: if quick { 100 } else { 10 },
     };
-    let wanted = |name: &str| only.as_deref().is_none_or(|only| only.contains(name));
-    if wanted("one") {
-        users::one(&mut bench).await;
+    let only = only.unwrap_or_default().to_lowercase();
+    let words = only
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
+    let wanted = Wanted(words.map(str::to_owned).collect());
+    let mut versions = Vec::new();
+    // It starts while others are measured.
+    let mariadb = wanted.database(Engine::MariaDb).then(mariadb::start);
+    if wanted.database(Engine::Postgres) {
+        let site = Site::Postgres(Postgres::start().await);
+        measure(&mut bench, &site, &wanted, &mut versions).await;
     }
-    if wanted("cycle") {
-        whole::cycle(&mut bench).await;
+    if wanted.database(Engine::Sqlite) {
+        measure(&mut bench, &Site::sqlite(), &wanted, &mut versions).await;
     }
-    if wanted("peers") {
-        whole::peers(&mut bench).await;
+    if let Some(mariadb) = mariadb {
+        let site = Site::MariaDb(mariadb.ready().await);
+        measure(&mut bench, &site, &wanted, &mut versions).await;
     }
-    if wanted("sessions") {
-        others::sessions(&mut bench).await;
-    }
-    if wanted("statistics") {
-        others::statistics(&mut bench).await;
-        others::idle_calls(&mut bench).await;
-    }
-    if wanted("large") {
-        whole::large(&mut bench).await;
-    }
-    if wanted("many") {
-        users::many(&mut bench).await;
-    }
-    let machine = machine(&bench, quick);
+    let machine = machine(&bench, quick, versions);
     if let Some(file) = json {
         let text = serde_json::to_string_pretty(&bench.report.json(&machine)).unwrap();
         std::fs::write(file, text + "\n").unwrap();
     }
     if let Some(folder) = results.map(PathBuf::from) {
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = bench.report.markdown(&machine);
-        std::fs::write(folder.join("README.md"), text).unwrap();
-        let text = serde_json::to_string_pretty(&bench.report.json(&machine)).unwrap();
-        std::fs::write(folder.join("results.json"), text + "\n").unwrap();
-        bench.report.draw(&folder);
+        bench.report.write(&folder, &machine);
     }
     println!(
         "{} targets missed, {:.0} s",
@@ -109,8 +131,47 @@ async fn run(quick: bool, json: Option<String>, only: Option<String>, results: O
     );
 }
 
+/// The table of targets on one database.
+async fn measure(
+    bench: &mut Bench,
+    site: &Site,
+    wanted: &Wanted,
+    versions: &mut Vec<(String, String)>,
+) {
+    let engine = site.engine();
+    bench.report.about(Some(engine));
+    versions.push((engine.to_string(), site.version().await));
+    for name in WORK.into_iter().filter(|name| wanted.work(name)) {
+        let begun = Instant::now();
+        println!("{engine}: {name}");
+        match name {
+            "one" => users::one(bench, site).await,
+            "cycle" => whole::cycle(bench, site).await,
+            "sessions" => others::sessions(bench, site).await,
+            "statistics" => others::statistics(bench, site).await,
+            "large" => whole::large(bench, site).await,
+            _ => users::many(bench, site).await,
+        }
+        println!("  ({:.0} s)", begun.elapsed().as_secs_f64());
+    }
+    // What there is on PostgreSQL alone, or on no database.
+    let Site::Postgres(postgres) = site else {
+        return;
+    };
+    if wanted.work("peers") {
+        whole::peers(bench, postgres).await;
+    }
+    bench.report.about(None);
+    if wanted.work("memory") {
+        whole::memory(bench, postgres).await;
+    }
+    if wanted.work("calls") {
+        others::idle_calls(bench, postgres).await;
+    }
+}
+
 /// What it ran on, without saying whose it is.
-fn machine(bench: &Bench, quick: bool) -> Vec<(&'static str, String)> {
+fn machine(bench: &Bench, quick: bool, versions: Vec<(String, String)>) -> Vec<(String, String)> {
     let read = |path: &str, key: &str| {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(key));
@@ -118,13 +179,19 @@ fn machine(bench: &Bench, quick: bool) -> Vec<(&'static str, String)> {
         value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    vec![
-        ("processor", read("/proc/cpuinfo", "model name")),
-        ("cores", cores.to_string()),
-        ("memory", read("/proc/meminfo", "MemTotal")),
-        ("PostgreSQL", bench.postgres.version.clone()),
-        ("users", bench.users.to_string()),
-        ("rounds", bench.rounds.to_string()),
-        ("run", if quick { "quick" } else { "whole" }.to_owned()),
-    ]
+    let mut machine = vec![
+        ("processor".to_owned(), read("/proc/cpuinfo", "model name")),
+        ("cores".to_owned(), cores.to_string()),
+        ("memory".to_owned(), read("/proc/meminfo", "MemTotal")),
+    ];
+    machine.extend(versions);
+    machine.extend([
+        ("users".to_owned(), bench.users.to_string()),
+        ("rounds".to_owned(), bench.rounds.to_string()),
+        (
+            "run".to_owned(),
+            if quick { "quick" } else { "whole" }.to_owned(),
+        ),
+    ]);
+    machine
 }

@@ -6,37 +6,42 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     Bench,
     data::{Keys, TABLES, marked, marketplace, plain, session},
-    postgres::timed,
-    report::Samples,
+    engine::{Engine, Place},
+    postgres::{Postgres, timed},
+    report::{Samples, part, ratio},
     rig::{Rig, Served, arm, policy},
+    site::Site,
 };
 
 /// A session's rows among few and among many.
-pub async fn sessions(bench: &mut Bench) {
-    println!("cleanup of a session");
-    let port = bench.postgres.port;
-    let sizes = [10_000, 10_000_000 / bench.tenth];
+pub async fn sessions(bench: &mut Bench, site: &Site) {
+    let engine = site.engine();
     let test = policy(&["one.test"])
         + "[cleanup]\nmarker = { key = \"env\", value = \"test\" }\nsession = \"session\"\n\
-           roots = [{ table = \"users\", json = \"metadata\" }, \
-           { table = \"notes\", json = \"metadata\" }]\n";
-    for (name, rows) in ["few_marked", "many_marked"].iter().zip(sizes) {
-        bench.postgres.make(name, &marked(rows)).await;
-        arm(port, name).await;
+           roots = [{ table = \"notes\", json = \"metadata\" }]\n";
+    let mut places: Vec<(&str, Place)> = Vec::new();
+    for (name, rows) in [
+        ("few_marked", 10_000),
+        ("many_marked", 10_000_000 / bench.tenth),
+    ] {
+        let place = site.make(name, &marked(engine, rows)).await;
+        arm(&place).await;
+        places.push((name, place));
     }
-    let served = ["few_marked", "many_marked"].map(|name| Served {
+    let served = places.iter().map(|(name, place)| Served {
         name,
-        database: name,
+        place,
         policy: &test,
     });
-    let rig = Rig::start(port, &served).await;
+    let rig = Rig::start(&served.collect::<Vec<_>>()).await;
     let client = rig.client().await;
     let mut times = [(); 2].map(|()| Samples::default());
     for round in 0..=bench.rounds * 5 {
-        for (name, samples) in ["few_marked", "many_marked"].iter().zip(&mut times) {
-            let mut owner = bench.postgres.owner(name).await;
+        for ((name, place), samples) in places.iter().zip(&mut times) {
+            let mut owner = place.connect().await;
             let id = format!("session-{round}");
-            owner.run(&session(&id)).await;
+            owner.run(&session(engine, &id)).await;
+            owner.close().await;
             let request = CleanupRequest {
                 target: (*name).to_owned(),
                 test_session_id: Some(id),
@@ -53,40 +58,36 @@ pub async fn sessions(bench: &mut Bench) {
         }
     }
     let [few, many] = times;
-    let ratio = many.median() / few.median();
-    bench
-        .report
-        .at_most("Cleanup of a session, from few rows to many", ratio, 1.3);
-    bench
-        .report
-        .figure("Cleanup of a session, few rows kept", few);
-    bench
-        .report
-        .figure("Cleanup of a session, many rows kept", many);
+    let measured = ratio(&many, &few);
+    let report = &mut bench.report;
+    report.at_most("Cleanup of a session, from few rows to many", measured, 1.3);
+    report.figure("Cleanup of a session, few rows kept", few);
+    report.figure("Cleanup of a session, many rows kept", many);
 }
 
 /// Estimates of many tables, and exact counts of many rows.
-pub async fn statistics(bench: &mut Bench) {
-    println!("statistics");
-    let port = bench.postgres.port;
-    bench.postgres.make("wide", &plain(300)).await;
-    bench
-        .postgres
-        .make("counted", &marketplace(bench.users, Keys::Indexed))
-        .await;
+pub async fn statistics(bench: &mut Bench, site: &Site) {
+    let engine = site.engine();
+    let wide = site.make("wide", &plain(engine, 300)).await;
+    let sql = marketplace(engine, site.users(bench), Keys::Indexed);
+    let counted = site.make("counted", &sql).await;
     let test = policy(&["one.test"]);
-    for database in ["wide", "counted"] {
-        arm(port, database).await;
+    let places = [("wide", &wide), ("counted", &counted)];
+    for (_, place) in places {
+        arm(place).await;
     }
-    let served = ["wide", "counted"].map(|name| Served {
+    let served = places.map(|(name, place)| Served {
         name,
-        database: name,
+        place,
         policy: &test,
     });
-    let rig = Rig::start(port, &served).await;
+    let rig = Rig::start(&served).await;
     let client = rig.client().await;
-    let mut owner = bench.postgres.owner("counted").await;
-    let counts = TABLES.map(|(name, ..)| format!("SELECT count(*)::text FROM {name}"));
+    let mut owner = counted.connect().await;
+    let counts = TABLES.map(|(name, ..)| {
+        let count = engine.text("count(*)");
+        format!("SELECT {count} FROM {name}")
+    });
     let counts = counts.join(" UNION ALL ");
     let [mut estimated, mut exact, mut bare] = [(); 3].map(|()| Samples::default());
     for round in 0..=bench.rounds {
@@ -114,28 +115,29 @@ pub async fn statistics(bench: &mut Bench) {
             }
         }
     }
+    owner.close().await;
     let report = &mut bench.report;
     report.at_most(
         "Statistics, estimates, 300 tables (of 3 ms)",
-        estimated.median() / 3.0,
+        part(estimated.median(), 3.0, "ms"),
         1.0,
     );
-    report.at_most("Statistics, exact", exact.median() / bare.median(), 1.2);
+    report.at_most("Statistics, exact", ratio(&exact, &bare), 1.2);
     report.figure("Statistics, estimates, 300 tables", estimated);
     report.figure("Statistics, exact: resetd", exact);
     report.figure("Statistics, exact: bare counts", bare);
 }
 
 /// Calls that reset nothing, beside a server that does nothing.
-pub async fn idle_calls(bench: &mut Bench) {
-    println!("calls that reset nothing");
-    let port = bench.postgres.port;
+pub async fn idle_calls(bench: &mut Bench, postgres: &Postgres) {
+    let place = postgres.make("idle", &plain(Engine::Postgres, 2)).await;
+    arm(&place).await;
     let served = Served {
-        name: "wide",
-        database: "wide",
+        name: "idle",
+        place: &place,
         policy: &policy(&["one.test"]),
     };
-    let rig = Rig::start(port, &[served]).await;
+    let rig = Rig::start(&[served]).await;
     let client = rig.client().await;
     let (_reporter, service) = tonic_health::server::health_reporter();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -171,12 +173,12 @@ pub async fn idle_calls(bench: &mut Bench) {
     let report = &mut bench.report;
     report.at_least(
         "health, against a bare handler",
-        plain.median() / health.median(),
+        ratio(&plain, &health),
         0.7,
     );
     report.at_least(
         "GetStatus, against a bare handler",
-        plain.median() / status.median(),
+        ratio(&plain, &status),
         0.7,
     );
     report.figure("a bare handler", plain);

@@ -8,13 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _,
-    postgres::PgConnectOptions,
-};
-
-/// The role that owns what is measured; no superuser.
-pub const OWNER: &str = "bench_owner";
+use crate::engine::{OWNER, Place, Sql};
 
 pub struct Postgres {
     _child: Child,
@@ -57,73 +51,43 @@ impl Postgres {
     }
 
     pub async fn superuser(&self, database: &str) -> Sql {
-        self.connect("postgres", database).await
+        Sql::postgres(self.port, "postgres", database).await
     }
 
-    pub async fn owner(&self, database: &str) -> Sql {
-        self.connect(OWNER, database).await
-    }
-
-    async fn connect(&self, role: &str, database: &str) -> Sql {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host("127.0.0.1")
-            .port(self.port)
-            .username(role)
-            .database(database);
-        Sql(PgConnection::connect_with(&options).await.unwrap())
+    pub fn place(&self, database: &str) -> Place {
+        Place::Postgres {
+            port: self.port,
+            database: database.to_owned(),
+        }
     }
 
     /// A new database with this in it, ready to be copied.
-    pub async fn make(&self, database: &str, sql: &str) {
+    pub async fn make(&self, database: &str, sql: &str) -> Place {
         let mut superuser = self.superuser("postgres").await;
         superuser
             .run(&format!("CREATE DATABASE {database} OWNER {OWNER}"))
             .await;
-        let mut owner = self.owner(database).await;
+        let place = self.place(database);
+        let mut owner = place.connect().await;
         owner.run(sql).await;
         owner.run("ANALYZE").await;
+        place
     }
 
     /// A copy of a database, in place of an earlier one.
-    pub async fn copy(&self, from: &str, to: &str) {
+    pub async fn copy(&self, from: &str, to: &str) -> Place {
+        self.remove(to).await;
         let mut superuser = self.superuser("postgres").await;
-        let drop = format!("DROP DATABASE IF EXISTS {to} WITH (FORCE)");
-        superuser.run(&drop).await;
         let copy = format!("CREATE DATABASE {to} TEMPLATE {from} OWNER {OWNER} STRATEGY FILE_COPY");
         superuser.run(&copy).await;
-    }
-}
-
-/// A connection that runs SQL as it is written.
-pub struct Sql(pub PgConnection);
-
-impl Sql {
-    /// Runs statements, in one round trip.
-    pub async fn run(&mut self, sql: &str) {
-        let text = AssertSqlSafe(sql.to_owned());
-        if let Err(error) = self.0.execute(sqlx::raw_sql(text)).await {
-            panic!("{error} in {}", &sql[..sql.len().min(600)]);
-        }
+        self.place(to)
     }
 
-    /// Runs a prepared statement.
-    pub async fn prepared(&mut self, sql: &str, value: i64) {
-        let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(value);
-        if let Err(error) = query.execute(&mut self.0).await {
-            panic!("{error} in {sql}");
-        }
-    }
-
-    pub async fn text(&mut self, sql: &str) -> String {
-        self.texts(sql).await.into_iter().next().unwrap_or_default()
-    }
-
-    pub async fn texts(&mut self, sql: &str) -> Vec<String> {
-        let rows = sqlx::query(AssertSqlSafe(sql.to_owned()))
-            .fetch_all(&mut self.0)
-            .await;
-        let rows = rows.unwrap_or_else(|error| panic!("{error} in {sql}"));
-        rows.iter().map(|row| row.get::<String, _>(0)).collect()
+    /// Removes a database.
+    pub async fn remove(&self, database: &str) {
+        let mut superuser = self.superuser("postgres").await;
+        let drop = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
+        superuser.run(&drop).await;
     }
 }
 

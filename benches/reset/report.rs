@@ -2,11 +2,9 @@
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
-use plotters::prelude::{
-    ChartBuilder, Circle, Color as _, IntoDrawingArea as _, IntoLogRange as _, LineSeries,
-    Palette as _, Palette99, SVGBackend, WHITE,
-};
 use serde_json::{Value, json};
+
+use crate::{engine::Engine, plot::Plot};
 
 /// Times of one way to do a thing.
 #[derive(Debug, Clone, Default)]
@@ -30,176 +28,313 @@ impl Samples {
     }
 }
 
+/// A number that has a target, and what it is made of.
+#[derive(Debug)]
+pub struct Measured {
+    ratio: f64,
+    from: String,
+}
+
+/// The ratio of two medians.
+pub fn ratio(one: &Samples, other: &Samples) -> Measured {
+    let (one, other) = (one.median(), other.median());
+    Measured {
+        ratio: one / other,
+        from: format!("{} / {}", milliseconds(one), milliseconds(other)),
+    }
+}
+
+/// The fastest of several ways.
+pub fn best(ways: &[Samples]) -> &Samples {
+    let least = |one: &&Samples, other: &&Samples| one.median().total_cmp(&other.median());
+    ways.iter().min_by(least).unwrap()
+}
+
+/// What a limit leaves of a quantity that is no ratio.
+pub fn part(value: f64, of: f64, unit: &str) -> Measured {
+    Measured {
+        ratio: value / of,
+        from: format!("{value:.1} {unit} of {of} {unit}"),
+    }
+}
+
+/// The ratio of two quantities of the same unit.
+pub fn quotient(one: f64, other: f64, unit: &str) -> Measured {
+    Measured {
+        ratio: one / other,
+        from: format!("{one:.1} {unit} / {other:.1} {unit}"),
+    }
+}
+
+/// Three digits, with the unit that suits them.
+pub fn milliseconds(time: f64) -> String {
+    match time {
+        time if time < 10.0 => format!("{time:.2} ms"),
+        time if time < 100.0 => format!("{time:.1} ms"),
+        time if time < 1000.0 => format!("{time:.0} ms"),
+        time => format!("{:.2} s", time / 1000.0),
+    }
+}
+
+/// What a ratio has to be.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
 /// One row of the table of targets.
 #[derive(Debug)]
 struct Target {
+    about: Option<Engine>,
     name: String,
-    ratio: f64,
-    target: f64,
-    met: bool,
+    measured: Measured,
+    bound: Bound,
+}
+
+impl Target {
+    /// Its name, which tells the database.
+    fn name(&self) -> String {
+        named(self.about, &self.name)
+    }
+
+    fn limit(&self) -> f64 {
+        match self.bound {
+            Bound::AtMost(limit) | Bound::AtLeast(limit) => limit,
+        }
+    }
+
+    fn is_met(&self) -> bool {
+        match self.bound {
+            Bound::AtMost(limit) => self.measured.ratio <= limit,
+            Bound::AtLeast(limit) => self.measured.ratio >= limit,
+        }
+    }
+}
+
+/// Times of one way to do a thing, with a name.
+#[derive(Debug)]
+struct Figure {
+    about: Option<Engine>,
+    name: String,
+    samples: Samples,
 }
 
 #[derive(Debug, Default)]
 pub struct Report {
+    /// The database that is measured.
+    about: Option<Engine>,
     targets: Vec<Target>,
-    figures: Vec<(String, Samples)>,
+    figures: Vec<Figure>,
     plots: Vec<Plot>,
+    /// What there is to say besides, such as what is missing.
+    remarks: Vec<String>,
 }
 
-/// Times against a size, for several ways.
-#[derive(Debug)]
-struct Plot {
-    file: &'static str,
-    size: &'static str,
-    lines: Vec<(String, Vec<(f64, f64)>)>,
+fn named(about: Option<Engine>, name: &str) -> String {
+    match about {
+        Some(engine) => format!("{engine}: {name}"),
+        None => name.to_owned(),
+    }
 }
 
 impl Report {
+    /// What follows is about this database, or about none.
+    pub fn about(&mut self, engine: Option<Engine>) {
+        self.about = engine;
+    }
+
     /// A ratio that has to be at most so much.
-    pub fn at_most(&mut self, name: impl Into<String>, ratio: f64, target: f64) {
-        self.row(name.into(), ratio, target, ratio <= target);
+    pub fn at_most(&mut self, name: impl Into<String>, measured: Measured, target: f64) {
+        self.target(name.into(), measured, Bound::AtMost(target));
     }
 
     /// A ratio that has to be at least so much.
-    pub fn at_least(&mut self, name: impl Into<String>, ratio: f64, target: f64) {
-        self.row(name.into(), ratio, target, ratio >= target);
+    pub fn at_least(&mut self, name: impl Into<String>, measured: Measured, target: f64) {
+        self.target(name.into(), measured, Bound::AtLeast(target));
     }
 
-    fn row(&mut self, name: String, ratio: f64, target: f64, met: bool) {
-        let sign = if met { "met" } else { "MISSED" };
-        println!("  {name}: {ratio:.2} (target {target}) {sign}");
-        self.targets.push(Target {
+    fn target(&mut self, name: String, measured: Measured, bound: Bound) {
+        let target = Target {
+            about: self.about,
             name,
-            ratio,
-            target,
-            met,
-        });
+            measured,
+            bound,
+        };
+        println!(
+            "  {}: {:.2} ({}; target {}) {}",
+            target.name(),
+            target.measured.ratio,
+            target.measured.from,
+            target.limit(),
+            if target.is_met() { "met" } else { "MISSED" }
+        );
+        self.targets.push(target);
     }
 
     /// Keeps raw figures and tells them.
     pub fn figure(&mut self, name: impl Into<String>, samples: Samples) {
-        let (name, times) = (name.into(), samples.sorted());
-        let (least, most) = (times.first(), times.last());
+        let (about, name, times) = (self.about, name.into(), samples.sorted());
         println!(
-            "    {name}: {:.2} ms ({:.2} to {:.2}, {} times)",
-            samples.median(),
-            least.unwrap_or(&f64::NAN),
-            most.unwrap_or(&f64::NAN),
+            "    {}: {} ({} to {}, {} times)",
+            named(about, &name),
+            milliseconds(samples.median()),
+            milliseconds(times.first().copied().unwrap_or(f64::NAN)),
+            milliseconds(times.last().copied().unwrap_or(f64::NAN)),
             times.len()
         );
-        self.figures.push((name, samples));
+        self.figures.push(Figure {
+            about,
+            name,
+            samples,
+        });
     }
 
-    /// Adds a point to a line of a plot.
-    pub fn point(&mut self, file: &'static str, size: &'static str, line: &str, x: f64, y: f64) {
-        let place = self.plots.iter().position(|plot| plot.file == file);
-        let place = place.unwrap_or_else(|| {
-            self.plots.push(Plot {
-                file,
-                size,
-                lines: Vec::new(),
-            });
-            self.plots.len() - 1
-        });
-        let lines = &mut self.plots[place].lines;
-        match lines.iter_mut().find(|(name, _)| name == line) {
-            Some((_, points)) => points.push((x, y)),
-            None => lines.push((line.to_owned(), vec![(x, y)])),
+    /// Keeps something that a reader has to know, and tells it.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        println!("  {text}");
+        if !self.remarks.contains(&text) {
+            self.remarks.push(text);
         }
     }
 
-    pub fn missed(&self) -> usize {
-        self.targets.iter().filter(|target| !target.met).count()
+    /// Adds a point to a line of a plot.
+    pub fn point(&mut self, file: &'static str, line: &str, x: f64, y: f64) {
+        let about = self.about;
+        let mut plots = self.plots.iter();
+        let place = plots.position(|plot| plot.file == file && plot.about == about);
+        let place = place.unwrap_or_else(|| {
+            self.plots.push(Plot::new(about, file));
+            self.plots.len() - 1
+        });
+        self.plots[place].add(line, x, y);
     }
 
-    pub fn json(&self, machine: &[(&str, String)]) -> Value {
-        let targets = self
-            .targets
+    pub fn missed(&self) -> usize {
+        self.targets
             .iter()
-            .map(|t| json!({"name": t.name, "ratio": t.ratio, "target": t.target, "met": t.met}));
-        let figures = self.figures.iter().map(|(name, samples)| {
-            json!({"name": name, "median_ms": samples.median(), "times_ms": samples.sorted()})
+            .filter(|target| !target.is_met())
+            .count()
+    }
+
+    pub fn json(&self, machine: &[(String, String)]) -> Value {
+        let targets = self.targets.iter().map(|target| {
+            json!({
+                "name": target.name(),
+                "ratio": target.measured.ratio,
+                "target": target.limit(),
+                "met": target.is_met(),
+                "bound": match target.bound {
+                    Bound::AtMost(_) => "at most",
+                    Bound::AtLeast(_) => "at least",
+                },
+                "measured": target.measured.from,
+            })
+        });
+        let figures = self.figures.iter().map(|figure| {
+            let times = figure.samples.sorted();
+            json!({
+                "name": named(figure.about, &figure.name),
+                "median_ms": figure.samples.median(),
+                "min_ms": times.first(),
+                "max_ms": times.last(),
+                "times_ms": times,
+            })
         });
         let machine: serde_json::Map<String, Value> = machine
             .iter()
-            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .map(|(name, value)| (name.clone(), json!(value)))
             .collect();
         json!({
             "machine": machine,
             "targets": targets.collect::<Vec<_>>(),
             "figures": figures.collect::<Vec<_>>(),
+            "remarks": self.remarks,
         })
     }
 
-    pub fn markdown(&self, machine: &[(&str, String)]) -> String {
-        let mut text = String::from("# Benches\n\n");
+    /// Writes everything into a folder, where notes by hand may lie already.
+    pub fn write(&self, folder: &Path, machine: &[(String, String)]) {
+        std::fs::create_dir_all(folder).unwrap();
+        let drawn: Vec<&Plot> = self.plots.iter().filter(|plot| plot.draw(folder)).collect();
+        let has_notes = folder.join("notes.md").exists();
+        let text = self.markdown(machine, &drawn, has_notes);
+        std::fs::write(folder.join("README.md"), text).unwrap();
+        let text = serde_json::to_string_pretty(&self.json(machine)).unwrap();
+        std::fs::write(folder.join("results.json"), text + "\n").unwrap();
+    }
+
+    fn markdown(&self, machine: &[(String, String)], plots: &[&Plot], has_notes: bool) -> String {
+        let mut text = String::from(
+            "# How fast resetd is\n\n\
+             Written by `benches/run --results`; the same figures are in \
+             [`results.json`](results.json). Everything goes through the real server, its gRPC \
+             and its journal, and every way that is compared ran in the same minutes on the same \
+             database, in turns. A ratio is one of medians: resetd's over the other way's \
+             (*at most*), or the other way's over resetd's (*at least*), so that a machine's \
+             noise cancels out; absolute times are this machine's.\n\n",
+        );
+        if has_notes {
+            text += "[Notes](notes.md) say why a target is missed.\n\n";
+        }
+        text += "| machine | |\n|---|---|\n";
         for (name, value) in machine {
-            let _ = writeln!(text, "- {name}: {value}");
+            let _ = writeln!(text, "| {name} | {value} |");
         }
-        text += "\n| work | ratio | target | |\n|---|---|---|---|\n";
-        for t in &self.targets {
-            let met = if t.met { "met" } else { "missed" };
-            let _ = writeln!(
-                text,
-                "| {} | {:.2} | {} | {met} |",
-                t.name, t.ratio, t.target
-            );
+        for remark in &self.remarks {
+            let _ = write!(text, "\n{remark}\n");
         }
-        text += "\n| way | median ms | min | max | times |\n|---|---|---|---|---|\n";
-        for (name, samples) in &self.figures {
-            let times = samples.sorted();
-            let _ = writeln!(
-                text,
-                "| {name} | {:.2} | {:.2} | {:.2} | {} |",
-                samples.median(),
-                times.first().unwrap_or(&f64::NAN),
-                times.last().unwrap_or(&f64::NAN),
-                times.len()
-            );
+        let engines = [Engine::Postgres, Engine::Sqlite, Engine::MariaDb].map(Some);
+        for about in engines.into_iter().chain([None]) {
+            self.chapter(&mut text, about, plots);
         }
         text
     }
 
-    /// Draws every plot into a folder.
-    pub fn draw(&self, folder: &Path) {
-        for plot in &self.plots {
-            let file = folder.join(format!("{}.svg", plot.file));
-            let area = SVGBackend::new(&file, (760, 460)).into_drawing_area();
-            area.fill(&WHITE).unwrap();
-            let points = || plot.lines.iter().flat_map(|(_, points)| points);
-            let range = |of: fn(&(f64, f64)) -> f64| {
-                let low = points().map(of).fold(f64::INFINITY, f64::min);
-                let high = points().map(of).fold(0.0, f64::max);
-                (low * 0.7).max(1e-3)..(high * 1.4).max(1e-2)
+    /// What there is to say about one database.
+    fn chapter(&self, text: &mut String, about: Option<Engine>, plots: &[&Plot]) {
+        let title = about.map_or_else(|| "The server".to_owned(), |engine| engine.to_string());
+        let targets = self.targets.iter().filter(|target| target.about == about);
+        let figures = self.figures.iter().filter(|figure| figure.about == about);
+        if targets.clone().next().is_none() && figures.clone().next().is_none() {
+            return;
+        }
+        let _ = write!(
+            text,
+            "\n## {title}\n\n| work | measured | ratio | target | |\n|---|---|---|---|---|\n"
+        );
+        for target in targets {
+            let (bound, met) = match (target.bound, target.is_met()) {
+                (Bound::AtMost(_), true) => ("≤", "met"),
+                (Bound::AtLeast(_), true) => ("≥", "met"),
+                (Bound::AtMost(_), false) => ("≤", "**missed**"),
+                (Bound::AtLeast(_), false) => ("≥", "**missed**"),
             };
-            let mut chart = ChartBuilder::on(&area)
-                .margin(16)
-                .caption(format!("milliseconds by {}", plot.size), ("sans-serif", 18))
-                .x_label_area_size(36)
-                .y_label_area_size(64)
-                .build_cartesian_2d(range(|p| p.0).log_scale(), range(|p| p.1).log_scale())
-                .unwrap();
-            chart
-                .configure_mesh()
-                .x_desc(plot.size)
-                .y_desc("ms")
-                .draw()
-                .unwrap();
-            for (place, (name, points)) in plot.lines.iter().enumerate() {
-                let color = Palette99::pick(place).to_rgba();
-                let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
-                chart
-                    .draw_series(line)
-                    .unwrap()
-                    .label(name)
-                    .legend(move |(x, y)| Circle::new((x + 8, y), 4, color.filled()));
-            }
-            chart
-                .configure_series_labels()
-                .background_style(WHITE)
-                .draw()
-                .unwrap();
-            area.present().unwrap();
+            let _ = writeln!(
+                text,
+                "| {} | {} | {:.2} | {bound} {} | {met} |",
+                target.name,
+                target.measured.from,
+                target.measured.ratio,
+                target.limit()
+            );
+        }
+        for plot in plots.iter().filter(|plot| plot.about == about) {
+            let _ = write!(text, "\n![{}]({})\n", plot.title(), plot.name());
+        }
+        *text += "\n| way | median | least | most | times |\n|---|---|---|---|---|\n";
+        for figure in figures {
+            let times = figure.samples.sorted();
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} |",
+                figure.name,
+                milliseconds(figure.samples.median()),
+                milliseconds(times.first().copied().unwrap_or(f64::NAN)),
+                milliseconds(times.last().copied().unwrap_or(f64::NAN)),
+                times.len()
+            );
         }
     }
 }

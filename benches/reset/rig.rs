@@ -13,19 +13,19 @@ use resetd::{
     guard::Setting,
     policy::Policy,
     proto::{FullResetRequest, ResetTestUsersRequest, ResetUserRequest, reset_user_request::User},
-    target::{Arming, Credentials, Target},
+    target::{Arming, Target},
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::postgres::OWNER;
+use crate::engine::Place;
 
 const SECRET: &str = "a token of the benches";
 
 /// A database as the server is told of it.
 pub struct Served<'a> {
     pub name: &'a str,
-    pub database: &'a str,
+    pub place: &'a Place,
     pub policy: &'a str,
 }
 
@@ -37,7 +37,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    pub async fn start(port: u16, targets: &[Served<'_>]) -> Self {
+    pub async fn start(targets: &[Served<'_>]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
@@ -53,9 +53,9 @@ impl Rig {
             let _ = write!(
                 config,
                 "\n[[targets]]\nname = \"{name}\"\nenvironment = \"test\"\n\
-                 url = \"postgresql://{OWNER}@127.0.0.1:{port}/{}\"\npolicy = \"{name}.toml\"\n\
+                 url = \"{}\"\npolicy = \"{name}.toml\"\n\
                  [targets.limits]\nmax_rows = 10000000\nmax_rows_bulk = 100000000\n",
-                target.database
+                target.place.url()
             );
         }
         fs::write(folder.path().join("resetd.toml"), config).unwrap();
@@ -111,21 +111,14 @@ impl Drop for Rig {
 }
 
 /// Lets a database be reset.
-pub async fn arm(port: u16, database: &str) {
+pub async fn arm(place: &Place) {
+    let (host, database, credentials) = place.credentials();
     let setting = Setting {
         target: "bench".to_owned(),
         environment: Some("test".to_owned()),
-        host: Some("127.0.0.1".to_owned()),
-        database: database.to_owned(),
+        host,
+        database,
         ..Setting::default()
-    };
-    let credentials = Credentials::Postgres {
-        host: "127.0.0.1".to_owned(),
-        port,
-        user: OWNER.to_owned(),
-        password: None,
-        database: database.to_owned(),
-        tls: None,
     };
     let policy = Policy::parse(&policy(&["one.test"])).unwrap();
     let now = Timestamp::now();
@@ -138,7 +131,8 @@ pub async fn arm(port: u16, database: &str) {
         protected: false,
     };
     let target = Target::new(setting, policy, credentials);
-    target.arm(database, &arming).await.unwrap();
+    let database = target.setting().database_name().to_owned();
+    target.arm(&database, &arming).await.unwrap();
     target.close().await;
 }
 

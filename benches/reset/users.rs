@@ -1,19 +1,24 @@
 //! One user, and many.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use resetd::{client::Client, proto::GetStatusRequest};
 
 use crate::{
     Bench,
-    data::{Keys, marketplace},
-    postgres::{Sql, timed},
-    report::Samples,
+    data::{Keys, ROWS_EACH, marketplace},
+    engine::{Engine, Place, Sql},
+    postgres::timed,
+    report::{Samples, best, ratio},
     rig::{Rig, Served, arm, policy, reset_test_users, reset_user},
-    ways,
+    site::Site,
+    ways::{self, Checks},
 };
 
-const DOMAINS: [&str; 3] = ["one.test", "ten.test", "ninety.test"];
+pub const DOMAINS: [&str; 3] = ["one.test", "ten.test", "ninety.test"];
+
+/// Resets that each caller asks for.
+const EACH: usize = 8;
 
 /// Users of a kind that a test user's reset may take, one after another.
 struct Users(i64);
@@ -28,81 +33,117 @@ impl Iterator for Users {
 }
 
 /// One user: alone, among many rows, and from many callers.
-pub async fn one(bench: &mut Bench) {
-    println!("one user");
-    let large = marketplace(bench.users, Keys::Cascading);
-    bench.postgres.make("large", &large).await;
-    bench
-        .postgres
-        .make("small", &marketplace(2_000, Keys::Cascading))
-        .await;
-    let port = bench.postgres.port;
+pub async fn one(bench: &mut Bench, site: &Site) {
+    let rounds = 40 * bench.rounds;
+    let large = site.users(bench);
+    // The least loses most of its rows meanwhile.
+    let least = if bench.rounds > 3 { 700 } else { 350 };
+    let mut kept = vec![least, large / 10, large];
+    kept.retain(|&users| users == large || users >= least);
+    let mut served: Vec<(String, Place, u32)> = Vec::new();
+    for users in kept {
+        let name = format!("kept_{users}");
+        let sql = marketplace(site.engine(), users, Keys::Cascading);
+        let place = site.make(&name, &sql).await;
+        arm(&place).await;
+        served.push((name, place, users));
+    }
     let test = policy(&DOMAINS);
-    for database in ["large", "small"] {
-        arm(port, database).await;
-    }
-    let served = ["large", "small"].map(|name| Served {
-        name,
-        database: name,
-        policy: &test,
-    });
-    let rig = Rig::start(port, &served).await;
+    let rig = {
+        let served = served.iter().map(|(name, place, _)| Served {
+            name,
+            place,
+            policy: &test,
+        });
+        Rig::start(&served.collect::<Vec<_>>()).await
+    };
     let client = rig.client().await;
-    let mut hand = bench.postgres.owner("large").await;
+    let (name, place, _) = served.last().unwrap().clone();
+    let mut hand = place.connect().await;
+    let mut hands: Vec<Sql> = Vec::new();
+    for (_, place, _) in &served {
+        hands.push(place.connect().await);
+    }
+    let mut statements = Samples::default();
+    let mut times: Vec<[Samples; 2]> = served.iter().map(|_| Default::default()).collect();
     let mut users = Users(0);
+    for round in 0..rounds + 10 {
+        let [one, other] = [(); 2].map(|()| users.next().unwrap());
+        for (((name, ..), sql), samples) in served.iter().zip(&mut hands).zip(&mut times) {
+            let took = [
+                timed(reset_user(&client, name, one)).await,
+                timed(ways::cascade_one(sql, other)).await,
+            ];
+            // The first ones open connections and prepare statements.
+            if round >= 10 {
+                for (samples, took) in samples.iter_mut().zip(took) {
+                    samples.add(took);
+                }
+            }
+        }
+    }
+    // Beyond what the least database has.
     let mut next = move || users.next().unwrap();
-    for _ in 0..10 {
-        ways::cascade_one(&mut hand, next()).await;
-        ways::statements_one(&mut hand, next()).await;
-        let id = next();
-        assert_eq!(reset_user(&client, "large", id).await, 33, "rows of a user");
-        reset_user(&client, "small", id).await;
+    for round in 0..rounds / 2 + 10 {
+        let took = timed(ways::statements_one(&mut hand, next())).await;
+        if round >= 10 {
+            statements.add(took);
+        }
     }
-    let [mut ours, mut cascade, mut statements, mut small] = [(); 4].map(|()| Samples::default());
-    for _ in 0..40 * bench.rounds {
-        let id = next();
-        ours.add(timed(reset_user(&client, "large", id)).await);
-        small.add(timed(reset_user(&client, "small", id)).await);
-        cascade.add(timed(ways::cascade_one(&mut hand, next())).await);
-        statements.add(timed(ways::statements_one(&mut hand, next())).await);
-    }
+    let rows = reset_user(&client, &name, next()).await;
+    assert_eq!(rows, u64::from(ROWS_EACH), "rows of a user");
     let report = &mut bench.report;
-    let (rows, few) = (f64::from(bench.users) * 33.0, 2_000.0 * 33.0);
-    for (line, samples) in [("resetd", &ours), ("cascade by hand", &cascade)] {
-        report.point("rows_kept", "rows kept", line, rows, samples.median());
+    for ((_, _, users), samples) in served.iter().zip(&times) {
+        let rows = f64::from(users * ROWS_EACH);
+        for (line, samples) in ["resetd", "cascade by hand"].iter().zip(samples) {
+            report.point("rows_kept", line, rows, samples.median());
+        }
     }
-    report.point("rows_kept", "rows kept", "resetd", few, small.median());
-    report.at_most("ResetUser, durable", ours.median() / cascade.median(), 2.0);
+    let [ours, cascade] = times.pop().unwrap();
+    report.at_most("ResetUser, durable", ratio(&ours, &cascade), 2.0);
     report.at_most(
         "ResetUser, rows kept from few to many",
-        ours.median() / small.median(),
+        ratio(&ours, &times[0][0]),
         1.3,
     );
     report.figure("ResetUser: resetd", ours);
-    report.figure("ResetUser: resetd, few rows kept", small);
     report.figure("ResetUser: cascade by hand", cascade);
+    for ((_, _, users), [ours, cascade]) in served.iter().zip(times) {
+        let label = format!("ResetUser, {} rows kept", users * ROWS_EACH);
+        report.figure(format!("{label}: resetd"), ours);
+        report.figure(format!("{label}: cascade by hand"), cascade);
+    }
     report.figure("ResetUser: statements by hand", statements);
-    callers(bench, &client, &mut next).await;
+    callers(bench, (&client, &name), &place, &mut next).await;
 }
 
 /// Many callers at once.
-async fn callers(bench: &mut Bench, client: &Client, next: &mut impl FnMut() -> i64) {
+async fn callers(
+    bench: &mut Bench,
+    (client, name): (&Client, &str),
+    place: &Place,
+    next: &mut impl FnMut() -> i64,
+) {
     let mut hands: Vec<Sql> = Vec::new();
     for _ in 0..32 {
-        hands.push(bench.postgres.owner("large").await);
+        hands.push(place.connect().await);
     }
     for callers in [1, 8, 32] {
         let [mut ours, mut theirs] = [(); 2].map(|()| Samples::default());
+        // SQLite has one writer at a time, which is best when it has no rival.
+        let connections = match place.engine() {
+            Engine::Sqlite => 1,
+            Engine::Postgres | Engine::MariaDb => callers,
+        };
         for round in 0..=bench.rounds {
-            let each = 8;
             let begun = Instant::now();
             let mut running = tokio::task::JoinSet::new();
             for _ in 0..callers {
-                let users: Vec<i64> = (0..each).map(|_| next()).collect();
-                let client = client.clone();
+                let users: Vec<i64> = (0..EACH).map(|_| next()).collect();
+                let (client, name) = (client.clone(), name.to_owned());
                 running.spawn(async move {
                     for id in users {
-                        reset_user(&client, "large", id).await;
+                        reset_user(&client, &name, id).await;
                     }
                 });
             }
@@ -110,7 +151,8 @@ async fn callers(bench: &mut Bench, client: &Client, next: &mut impl FnMut() -> 
             let took = begun.elapsed();
             let begun = Instant::now();
             let mut running = tokio::task::JoinSet::new();
-            for mut hand in hands.drain(..callers) {
+            for mut hand in hands.drain(..connections) {
+                let each = EACH * callers / connections;
                 let users: Vec<i64> = (0..each).map(|_| next()).collect();
                 running.spawn(async move {
                     for id in users {
@@ -126,75 +168,90 @@ async fn callers(bench: &mut Bench, client: &Client, next: &mut impl FnMut() -> 
                 theirs.add(begun.elapsed());
             }
         }
-        let calls = callers as f64 * 8.0;
+        let calls = callers * EACH;
         for (line, samples) in [("resetd", &ours), ("cascade by hand", &theirs)] {
-            let each = samples.median() / calls;
-            bench
-                .report
-                .point("callers", "callers", line, callers as f64, each);
+            let each = samples.median() / calls as f64;
+            let report = &mut bench.report;
+            report.point("callers", line, callers as f64, each);
         }
         if callers == 32 {
-            let ratio = theirs.median() / ours.median();
-            bench
-                .report
-                .at_least("ResetUser, 32 callers, throughput", ratio, 0.7);
+            let measured = ratio(&theirs, &ours);
+            let report = &mut bench.report;
+            report.at_least("ResetUser, 32 callers, throughput", measured, 0.7);
         }
-        bench
-            .report
-            .figure(format!("256 resets by {callers} callers: resetd"), ours);
-        bench
-            .report
-            .figure(format!("256 resets by {callers} callers: by hand"), theirs);
+        let label = format!("{calls} resets by {callers} callers");
+        bench.report.figure(format!("{label}: resetd"), ours);
+        bench.report.figure(format!("{label}: by hand"), theirs);
     }
 }
 
 /// All test users: few and many of all rows, keys with an index and without.
-pub async fn many(bench: &mut Bench) {
-    for keys in [Keys::Cascading, Keys::Indexed, Keys::Bare] {
+pub async fn many(bench: &mut Bench, site: &Site) {
+    let kinds = match site.engine() {
+        Engine::Postgres => &[Keys::Cascading, Keys::Indexed, Keys::Bare][..],
+        // MariaDB has no key without an index, and on both the database's
+        // cascade is one of the ways to beat.
+        Engine::Sqlite | Engine::MariaDb => &[Keys::Cascading],
+    };
+    for &keys in kinds {
         let name = match keys {
             Keys::Bare => "keys not indexed",
             Keys::Indexed => "keys indexed",
             Keys::Cascading => "keys cascade",
         };
-        println!("test users, {name}");
         let users = match keys {
-            Keys::Bare => bench.users / 5,
-            Keys::Cascading | Keys::Indexed => bench.users,
+            Keys::Bare => site.users(bench) / 5,
+            Keys::Cascading | Keys::Indexed => site.users(bench),
         };
-        bench.postgres.copy("template0", "work").await;
-        drop_database(bench, "template_shop").await;
-        bench
-            .postgres
-            .make("template_shop", &marketplace(users, keys))
-            .await;
+        site.remove("shop").await;
+        let sql = marketplace(site.engine(), users, keys);
+        site.make("shop", &sql).await;
         let shares = [(1, &DOMAINS[..1]), (10, &DOMAINS[..2]), (90, &DOMAINS[..])];
-        let shares = match keys {
-            Keys::Cascading => &shares[..2],
-            Keys::Indexed | Keys::Bare => &shares[..],
+        let shares = match (site.engine(), keys) {
+            (Engine::Postgres, Keys::Cascading) => &shares[..2],
+            (Engine::Postgres, Keys::Indexed | Keys::Bare) => &shares[..],
+            (Engine::Sqlite | Engine::MariaDb, _) => &shares[1..2],
         };
         for &(percent, domains) in shares {
-            share(bench, keys, name, percent, domains).await;
+            let shop = Shop { site, keys, users };
+            share(bench, &shop, name, percent, domains).await;
         }
     }
+    site.remove("shop").await;
+    site.remove("work").await;
 }
 
-async fn drop_database(bench: &Bench, name: &str) {
-    let mut superuser = bench.postgres.superuser("postgres").await;
-    superuser
-        .run(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        .await;
+/// A marketplace to be copied.
+struct Shop<'a> {
+    site: &'a Site,
+    keys: Keys,
+    users: u32,
 }
 
-async fn share(bench: &mut Bench, keys: Keys, name: &str, percent: u32, domains: &[&str]) {
-    let by_hand: Vec<(&str, String)> = match keys {
-        Keys::Bare => vec![("keys dropped", ways::rekeyed(domains))],
-        Keys::Cascading => vec![("cascade", ways::cascade(domains))],
-        Keys::Indexed => vec![
+/// The ways to delete these users by hand that the role may use.
+fn by_hand(shop: &Shop<'_>, domains: &[&str]) -> Vec<(&'static str, String)> {
+    let engine = shop.site.engine();
+    let cascade = || ("cascade", ways::cascade(engine, domains));
+    let child_first = |checks| ways::child_first(engine, domains, checks);
+    match (engine, shop.keys) {
+        (Engine::Postgres, Keys::Bare) => vec![("keys dropped", ways::rekeyed(domains))],
+        (Engine::Postgres, Keys::Cascading) => vec![cascade()],
+        (Engine::Postgres, Keys::Indexed) => vec![
             ("key arrays", ways::arrays(domains)),
             ("temporary keys", ways::tables(domains)),
             ("keys dropped", ways::rekeyed(domains)),
         ],
-    };
+        (Engine::Sqlite, _) => vec![cascade(), ("child first", child_first(Checks::On))],
+        (Engine::MariaDb, _) => vec![
+            cascade(),
+            ("child first", child_first(Checks::On)),
+            ("checks off, verified", child_first(Checks::Off)),
+        ],
+    }
+}
+
+async fn share(bench: &mut Bench, shop: &Shop<'_>, name: &str, percent: u32, domains: &[&str]) {
+    let by_hand = by_hand(shop, domains);
     let mut ours = Samples::default();
     let mut theirs: Vec<Samples> = by_hand.iter().map(|_| Samples::default()).collect();
     let rounds = if percent == 90 {
@@ -204,40 +261,33 @@ async fn share(bench: &mut Bench, keys: Keys, name: &str, percent: u32, domains:
     };
     for _ in 0..rounds {
         for ((_, text), samples) in by_hand.iter().zip(&mut theirs) {
-            bench.postgres.copy("template_shop", "work").await;
-            let mut owner = bench.postgres.owner("work").await;
+            let mut owner = shop.site.restore("shop", "work").await.connect().await;
             samples.add(timed(owner.run(text)).await);
+            owner.close().await;
         }
-        bench.postgres.copy("template_shop", "work").await;
-        ours.add(reset(bench, domains).await);
+        let place = shop.site.restore("shop", "work").await;
+        ours.add(reset(&place, domains).await);
     }
     let label = format!("ResetTestUsers, {percent} %, {name}");
-    let best = theirs
-        .iter()
-        .map(Samples::median)
-        .fold(f64::INFINITY, f64::min);
-    bench.report.at_most(&*label, ours.median() / best, 1.15);
-    let rows = f64::from(bench.users) * 33.0 * f64::from(percent) / 100.0;
-    if keys == Keys::Indexed {
-        bench.report.point(
-            "rows_deleted",
-            "rows deleted",
-            "resetd",
-            rows,
-            ours.median(),
-        );
+    let best = best(&theirs);
+    bench.report.at_most(&*label, ratio(&ours, best), 1.15);
+    let rows = f64::from(shop.users * ROWS_EACH) * f64::from(percent) / 100.0;
+    if shop.keys == Keys::Indexed {
+        let report = &mut bench.report;
+        report.point("rows_deleted", "resetd", rows, ours.median());
         for ((way, _), samples) in by_hand.iter().zip(&theirs) {
-            bench
-                .report
-                .point("rows_deleted", "rows deleted", way, rows, samples.median());
+            report.point("rows_deleted", way, rows, samples.median());
         }
     }
-    if percent == 10 && keys == Keys::Indexed {
-        let each = one_by_one(bench, domains).await;
-        let ratio = each.median() / ours.median();
-        bench
-            .report
-            .at_least("ResetTestUsers, 10 %, against a loop", ratio, 10.0);
+    let is_looped = shop.keys == Keys::Indexed || shop.site.engine() != Engine::Postgres;
+    if percent == 10 && is_looped {
+        let each = one_by_one(shop, domains).await;
+        let measured = ratio(&each, &ours);
+        let report = &mut bench.report;
+        report.at_least("ResetTestUsers, 10 %, against a loop", measured, 10.0);
+        if shop.keys == Keys::Indexed {
+            report.point("rows_deleted", "a loop over the users", rows, each.median());
+        }
         bench
             .report
             .figure(format!("{label}: a loop over the users"), each);
@@ -249,15 +299,14 @@ async fn share(bench: &mut Bench, keys: Keys, name: &str, percent: u32, domains:
 }
 
 /// Through the server, once it has warmed up.
-async fn reset(bench: &Bench, domains: &[&str]) -> std::time::Duration {
-    let port = bench.postgres.port;
-    arm(port, "work").await;
+async fn reset(place: &Place, domains: &[&str]) -> Duration {
+    arm(place).await;
     let served = Served {
         name: "work",
-        database: "work",
+        place,
         policy: &policy(domains),
     };
-    let rig = Rig::start(port, &[served]).await;
+    let rig = Rig::start(&[served]).await;
     let client = rig.client().await;
     for _ in 0..3 {
         let status = client.get_status(GetStatusRequest::default()).await;
@@ -266,13 +315,13 @@ async fn reset(bench: &Bench, domains: &[&str]) -> std::time::Duration {
     timed(reset_test_users(&client, "work")).await
 }
 
-async fn one_by_one(bench: &Bench, domains: &[&str]) -> Samples {
-    bench.postgres.copy("template_shop", "work").await;
-    let mut owner = bench.postgres.owner("work").await;
-    let list: Vec<String> = domains.iter().map(|domain| format!("'{domain}'")).collect();
+async fn one_by_one(shop: &Shop<'_>, domains: &[&str]) -> Samples {
+    let mut owner = shop.site.restore("shop", "work").await.connect().await;
+    let engine = shop.site.engine();
     let ids = format!(
-        "SELECT id::text FROM users WHERE split_part(email, '@', 2) IN ({})",
-        list.join(", ")
+        "SELECT {} FROM users WHERE {}",
+        engine.text("id"),
+        ways::in_scope(engine, domains)
     );
     let ids = owner.texts(&ids).await;
     let begun = Instant::now();

@@ -5,36 +5,43 @@ use resetd::client::Client;
 use crate::{
     Bench,
     data::{Keys, fill, marketplace, plain, tangled},
-    postgres::{Sql, timed},
-    report::Samples,
-    rig::{Rig, Served, arm, full_reset, policy},
-    ways,
+    engine::{Engine, Place, Sql},
+    postgres::{Postgres, timed},
+    report::{Samples, best, part, quotient, ratio},
+    rig::{Rig, Served, arm, full_reset, policy, reset_test_users},
+    site::Site,
+    users::DOMAINS,
+    ways::{self, Checks},
 };
 
 /// What a test leaves behind: 25 rows in five of so many tables.
-pub async fn cycle(bench: &mut Bench) {
-    println!("full reset after every test");
-    let port = bench.postgres.port;
-    for tables in [15_u32, 100, 300] {
-        let database = format!("cycle_{tables}");
-        bench.postgres.make(&database, &plain(tables)).await;
-        let (rig, client) = serve(port, &database).await;
-        let mut owner = bench.postgres.owner(&database).await;
+pub async fn cycle(bench: &mut Bench, site: &Site) {
+    let engine = site.engine();
+    let sizes = match engine {
+        Engine::Postgres => &[15_u32, 100, 300][..],
+        Engine::Sqlite | Engine::MariaDb => &[100],
+    };
+    for &tables in sizes {
+        let name = format!("cycle_{tables}");
+        let place = site.make(&name, &plain(engine, tables)).await;
+        let (rig, client) = serve(&name, &place).await;
+        let mut owner = place.connect().await;
         let filled = || (0..5).map(move |n| n * (tables - 1) / 5 + 1);
-        let insert = fill(filled(), 5);
+        let insert = fill(engine, filled(), 5);
         let [mut ours, mut floor, mut truncate] = [(); 3].map(|()| Samples::default());
         for round in 0..bench.rounds * 3 + 1 {
             owner.run(&insert).await;
-            let took = timed(full_reset(&client, &database)).await;
+            let took = timed(full_reset(&client, &name)).await;
             owner.run(&insert).await;
-            let by_hand = timed(ways::selective(&mut owner, tables, true)).await;
+            let by_hand = timed(ways::selective(&mut owner, tables, Checks::On)).await;
             if round > 0 {
                 ours.add(took);
                 floor.add(by_hand);
             }
             if round % 3 == 0 {
                 owner.run(&insert).await;
-                truncate.add(timed(owner.run(&ways::truncate(tables))).await);
+                let all = ways::truncate(engine, tables);
+                truncate.add(timed(owner.run(&all)).await);
             }
         }
         for (line, samples) in [
@@ -42,62 +49,55 @@ pub async fn cycle(bench: &mut Bench) {
             ("selective, by hand", &floor),
             ("TRUNCATE of everything", &truncate),
         ] {
-            bench.report.point(
-                "tables",
-                "tables",
-                line,
-                f64::from(tables),
-                samples.median(),
-            );
+            let report = &mut bench.report;
+            report.point("tables", line, f64::from(tables), samples.median());
         }
         let label = format!("FullReset after a test, {tables} tables");
-        bench
-            .report
-            .at_most(&*label, ours.median() / floor.median(), 2.0);
-        if tables == 100 {
-            let ratio = truncate.median() / ours.median();
+        let report = &mut bench.report;
+        report.at_most(&*label, ratio(&ours, &floor), 2.0);
+        // SQLite has no TRUNCATE; a DELETE of everything is one.
+        if tables == 100 && engine != Engine::Sqlite {
+            let measured = ratio(&truncate, &ours);
             let label = "FullReset after a test, 100 tables, against TRUNCATE";
-            bench.report.at_least(label, ratio, 15.0);
+            report.at_least(label, measured, 15.0);
         }
-        bench.report.figure(format!("{label}: resetd"), ours);
-        bench
-            .report
-            .figure(format!("{label}: selective by hand"), floor);
-        bench
-            .report
-            .figure(format!("{label}: TRUNCATE of everything"), truncate);
+        report.figure(format!("{label}: resetd"), ours);
+        report.figure(format!("{label}: selective by hand"), floor);
+        report.figure(format!("{label}: TRUNCATE of everything"), truncate);
         drop(rig);
     }
 }
 
-async fn serve(port: u16, database: &str) -> (Rig, Client) {
-    arm(port, database).await;
+async fn serve(name: &str, place: &Place) -> (Rig, Client) {
+    arm(place).await;
     let served = Served {
-        name: database,
-        database,
+        name,
+        place,
         policy: &policy(&["one.test"]),
     };
-    let rig = Rig::start(port, &[served]).await;
+    let rig = Rig::start(&[served]).await;
     let client = rig.client().await;
     (rig, client)
 }
 
 /// The sizes that peers were measured at.
-pub async fn peers(bench: &mut Bench) {
-    println!("full reset beside its peers");
-    let port = bench.postgres.port;
-    bench.postgres.make("peers", &tangled(60)).await;
-    let (_rig, client) = serve(port, "peers").await;
-    let mut owner = bench.postgres.owner("peers").await;
-    let mut superuser = bench.postgres.superuser("peers").await;
+pub async fn peers(bench: &mut Bench, postgres: &Postgres) {
+    let place = postgres.make("peers", &tangled(60)).await;
+    let (_rig, client) = serve("peers", &place).await;
+    let mut owner = place.connect().await;
+    let mut superuser = postgres.superuser("peers").await;
     for (name, tables, rows) in [
         ("S1", 6, 20),
         ("S2", 59, 100),
         ("S3", 59, 50_000 / bench.tenth),
     ] {
-        let insert = fill((0..tables).map(|n| n * 59 / tables + 1), rows);
+        let insert = fill(
+            Engine::Postgres,
+            (0..tables).map(|n| n * 59 / tables + 1),
+            rows,
+        );
         let peers: [(&str, String, bool); 5] = [
-            ("Django flush", ways::truncate(60), false),
+            ("Django flush", ways::truncate(Engine::Postgres, 60), false),
             ("TRUNCATE CASCADE", ways::truncate_cascade(60), false),
             ("ordered DELETE", ways::ordered(60), false),
             ("DELETE, triggers off", ways::deletion(60), true),
@@ -119,7 +119,7 @@ pub async fn peers(bench: &mut Bench) {
                     &mut owner
                 };
                 let took = match text.as_str() {
-                    "" => timed(ways::selective(sql, 60, false)).await,
+                    "" => timed(ways::selective(sql, 60, Checks::Off)).await,
                     text => timed(sql.run(text)).await,
                 };
                 if round > 0 {
@@ -127,12 +127,9 @@ pub async fn peers(bench: &mut Bench) {
                 }
             }
         }
-        let best = theirs
-            .iter()
-            .map(Samples::median)
-            .fold(f64::INFINITY, f64::min);
+        let best = best(&theirs);
         let label = format!("FullReset {name}, against the best peer");
-        bench.report.at_most(label, ours.median() / best, 1.0);
+        bench.report.at_most(label, ratio(&ours, best), 1.0);
         bench
             .report
             .figure(format!("FullReset {name}: resetd"), ours);
@@ -145,36 +142,67 @@ pub async fn peers(bench: &mut Bench) {
 }
 
 /// All rows of the marketplace, counted, and how much memory that takes.
-pub async fn large(bench: &mut Bench) {
-    println!("full reset of many rows");
-    let port = bench.postgres.port;
-    let template = marketplace(bench.users, Keys::Indexed);
-    bench.postgres.make("template_large", &template).await;
+pub async fn large(bench: &mut Bench, site: &Site) {
+    let engine = site.engine();
+    let sql = marketplace(engine, site.users(bench), Keys::Indexed);
+    site.make("shop", &sql).await;
     let [mut ours, mut theirs] = [(); 2].map(|()| Samples::default());
-    let (mut idle, mut peak) = (0.0_f64, 0.0_f64);
     for _ in 0..bench.rounds {
-        bench.postgres.copy("template_large", "work").await;
-        let mut owner = bench.postgres.owner("work").await;
+        let mut owner = site.restore("shop", "work").await.connect().await;
         owner.run("SELECT count(*) FROM users").await;
-        theirs.add(timed(owner.run(&ways::counted_truncate())).await);
-        bench.postgres.copy("template_large", "work").await;
-        let (rig, client) = serve(port, "work").await;
-        idle = idle.max(rig.memory("VmRSS"));
+        theirs.add(timed(owner.run(&ways::counted_truncate(engine))).await);
+        owner.close().await;
+        let place = site.restore("shop", "work").await;
+        let (_rig, client) = serve("work", &place).await;
         ours.add(timed(full_reset(&client, "work")).await);
-        peak = peak.max(rig.memory("VmHWM"));
     }
-    let ratio = ours.median() / theirs.median();
-    bench
-        .report
-        .at_most("FullReset, many rows, counted", ratio, 1.3);
-    bench.report.figure("FullReset, many rows: resetd", ours);
-    bench
-        .report
-        .figure("FullReset, many rows: counts and TRUNCATE", theirs);
-    bench
-        .report
-        .at_most("memory, idle (of 30 MB)", idle / 30.0, 1.0);
-    bench
-        .report
-        .at_most("memory, while all rows go (of 80 MB)", peak / 80.0, 1.0);
+    site.remove("shop").await;
+    site.remove("work").await;
+    let measured = ratio(&ours, &theirs);
+    let report = &mut bench.report;
+    report.at_most("FullReset, many rows, counted", measured, 1.3);
+    report.figure("FullReset, many rows: resetd", ours);
+    let by_hand = match engine {
+        Engine::Postgres => "counts and TRUNCATE",
+        Engine::MariaDb => "counts and DELETE, checks off",
+        Engine::Sqlite => "counts and DELETE, keys off",
+    };
+    report.figure(format!("FullReset, many rows: {by_hand}"), theirs);
+}
+
+/// What the server takes while all rows of few users go, and of ten times as
+/// many: test users first, everything else after them.
+pub async fn memory(bench: &mut Bench, postgres: &Postgres) {
+    let (mut idle, mut peaks) = (0.0_f64, Vec::new());
+    for users in [bench.users / 10, bench.users] {
+        postgres.remove("shop").await;
+        let sql = marketplace(Engine::Postgres, users, Keys::Indexed);
+        let place = postgres.make("shop", &sql).await;
+        arm(&place).await;
+        let served = Served {
+            name: "shop",
+            place: &place,
+            policy: &policy(&DOMAINS),
+        };
+        let rig = Rig::start(&[served]).await;
+        let client = rig.client().await;
+        idle = idle.max(rig.memory("VmRSS"));
+        reset_test_users(&client, "shop").await;
+        full_reset(&client, "shop").await;
+        peaks.push(rig.memory("VmHWM"));
+    }
+    postgres.remove("shop").await;
+    let (few, many) = (peaks[0], peaks[1]);
+    let report = &mut bench.report;
+    report.at_most("memory, idle", part(idle, 30.0, "MB"), 1.0);
+    report.at_most(
+        "memory, at most, while all rows go",
+        part(many, 80.0, "MB"),
+        1.0,
+    );
+    report.at_most(
+        "memory, at most, with ten times the users",
+        quotient(many, few, "MB"),
+        1.2,
+    );
 }

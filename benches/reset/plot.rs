@@ -1,0 +1,136 @@
+//! Times against a size, drawn.
+
+use std::path::Path;
+
+use plotters::prelude::{
+    BLACK, ChartBuilder, Circle, Color as _, EmptyElement, IntoDrawingArea as _, IntoLogRange as _,
+    LineSeries, Palette as _, Palette99, PathElement, SVGBackend, SeriesLabelPosition, WHITE,
+};
+
+use crate::{engine::Engine, report::milliseconds};
+
+/// Times against a size, for several ways.
+#[derive(Debug)]
+pub struct Plot {
+    pub about: Option<Engine>,
+    pub file: &'static str,
+    lines: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+impl Plot {
+    pub fn new(about: Option<Engine>, file: &'static str) -> Self {
+        Self {
+            about,
+            file,
+            lines: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, line: &str, x: f64, y: f64) {
+        match self.lines.iter_mut().find(|(name, _)| name == line) {
+            Some((_, points)) => points.push((x, y)),
+            None => self.lines.push((line.to_owned(), vec![(x, y)])),
+        }
+    }
+
+    /// What it shows.
+    pub fn title(&self) -> String {
+        let what = match self.file {
+            "rows_kept" => "ResetUser, by rows that are kept",
+            "callers" => "ResetUser, time for each reset, by callers at once",
+            "rows_deleted" => "ResetTestUsers, by rows that are deleted",
+            "tables" => "FullReset after a test, by tables",
+            other => other,
+        };
+        match self.about {
+            Some(engine) => format!("{engine}: {what}"),
+            None => what.to_owned(),
+        }
+    }
+
+    /// Its file's name.
+    pub fn name(&self) -> String {
+        match self.about {
+            Some(engine) => format!("{}_{}.svg", engine.to_string().to_lowercase(), self.file),
+            None => format!("{}.svg", self.file),
+        }
+    }
+
+    fn points(&self) -> impl Iterator<Item = &(f64, f64)> {
+        self.lines.iter().flat_map(|(_, points)| points)
+    }
+
+    /// The sizes, rounded outwards so that the axis begins and ends well.
+    fn range(&self, of: fn(&(f64, f64)) -> f64) -> std::ops::Range<f64> {
+        let low = self.points().map(of).fold(f64::INFINITY, f64::min);
+        let high = self.points().map(of).fold(0.0, f64::max);
+        low * 0.7..high * 1.5
+    }
+
+    /// Draws it, when it has more than one size.
+    pub fn draw(&self, folder: &Path) -> bool {
+        let least = self.points().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
+        if self.points().all(|(x, _)| (x - least).abs() < 0.5) {
+            return false;
+        }
+        let file = folder.join(self.name());
+        let area = SVGBackend::new(&file, (820, 480)).into_drawing_area();
+        area.fill(&WHITE).unwrap();
+        let mut chart = ChartBuilder::on(&area)
+            .margin(16)
+            .caption(self.title(), ("sans-serif", 20))
+            .x_label_area_size(44)
+            .y_label_area_size(76)
+            .build_cartesian_2d(
+                self.range(|p| p.0).log_scale(),
+                self.range(|p| p.1).log_scale(),
+            )
+            .unwrap();
+        chart
+            .configure_mesh()
+            .light_line_style(BLACK.mix(0.06))
+            .bold_line_style(BLACK.mix(0.15))
+            .label_style(("sans-serif", 14))
+            .x_desc(format!("{} (logarithmic)", self.file.replace('_', " ")))
+            .y_desc("time, median (logarithmic)")
+            .x_label_formatter(&|size| amount(*size))
+            .y_label_formatter(&|time| milliseconds(*time))
+            .draw()
+            .unwrap();
+        for (place, (name, points)) in self.lines.iter().enumerate() {
+            let color = Palette99::pick(place).to_rgba();
+            let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
+            chart
+                .draw_series(line)
+                .unwrap()
+                .label(name)
+                .legend(move |(x, y)| {
+                    let line = PathElement::new(vec![(0, 0), (22, 0)], color.stroke_width(2));
+                    EmptyElement::at((x, y)) + line + Circle::new((11, 0), 4, color.filled())
+                });
+            let dots = points
+                .iter()
+                .map(|&point| Circle::new(point, 4, color.filled()));
+            chart.draw_series(dots).unwrap();
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .label_font(("sans-serif", 14))
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.3))
+            .draw()
+            .unwrap();
+        area.present().unwrap();
+        true
+    }
+}
+
+/// A number of things, in few letters.
+fn amount(size: f64) -> String {
+    match size {
+        size if size >= 1e6 => format!("{} M", size / 1e6),
+        size if size >= 1e3 => format!("{} k", size / 1e3),
+        size => format!("{size}"),
+    }
+}

@@ -160,6 +160,7 @@ pub(super) fn reset(result: &ResetResult) -> Value {
         "errors": result.errors,
         "plan_token": result.plan_token,
         "next_steps": result.next_steps,
+        "advice": result.advice.iter().map(advice).collect::<Vec<_>>(),
     })
 }
 
@@ -334,7 +335,7 @@ mod tests {
     use super::*;
     use crate::proto::{
         AffectedUser, Finished, PublicCount, ResetLevel, SharedRows, StepFinished, TableCounts,
-        plan_edge::Choice,
+        advice::Purpose, plan_edge::Choice,
     };
 
     #[test]
@@ -391,8 +392,20 @@ mod tests {
                 ..EffectCounts::default()
             }),
             errors: Vec::new(),
+            advice: vec![Advice {
+                purpose: Purpose::Reference.into(),
+                subject: "orders.buyer_id -> users.id".to_owned(),
+                table: "orders".to_owned(),
+                rows: 600_000,
+                statement: "CREATE INDEX".to_owned(),
+                gain: Some(prost_types::Duration {
+                    seconds: 0,
+                    nanos: 16_000_000,
+                }),
+                reason: "all of orders is read".to_owned(),
+            }],
         };
-        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[]}"#;
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[],"advice":[{"purpose":"reference","subject":"orders.buyer_id -> users.id","table":"orders","rows":600000,"statement":"CREATE INDEX","gain_seconds":0.016,"reason":"all of orders is read"}]}"#;
         assert_eq!(reset(&result).to_string(), expected);
     }
 

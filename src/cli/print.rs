@@ -282,6 +282,7 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
         page.line(Tone::Strong, "The plan, reference by reference");
         page.table(&plan(&result.plan, paint));
     }
+    advice(&mut page, &result.advice);
     if !result.tables.is_empty() {
         page.gap();
         page.table(&counts(result, paint));

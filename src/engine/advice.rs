@@ -4,19 +4,26 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::Context;
 use crate::{
     dialect::{Missing, Need, Remedy, Sweep},
+    operation::{Action, Changes, counted},
+    plan::Plan,
     schema::{Schema, TableId},
+    target,
 };
 
 /// What a row of a referring table costs for each row that goes of the table
 /// that it refers to, when no index finds it: 16 ms for 600 thousand rows on
 /// PostgreSQL 15.
-const SCANNED: Duration = Duration::from_nanos(27);
+const SCANNED_NANOS: u64 = 27;
 
 /// What a row costs in a sweep that no index serves: 104 ms for a million rows
 /// on PostgreSQL 15, of which an index leaves 0.1.
-const SWEPT: Duration = Duration::from_nanos(104);
+const SWEPT_NANOS: u64 = 104;
+
+/// What is not worth a word in a plan: less than a caller would notice.
+const WORTH: Duration = Duration::from_millis(1);
 
 /// An index that a target should have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,57 +54,116 @@ pub enum Purpose {
     Marker,
 }
 
-/// The advice on what is missing, the most rewarding first: for each row that
-/// goes, and for each sweep.
+/// The advice on all that is missing, the most rewarding first: for one row
+/// that goes, and for one cleanup.
 pub(super) fn in_general(
     schema: &Schema,
     missing: &[Missing],
     rows: &BTreeMap<TableId, u64>,
 ) -> Vec<Advice> {
-    let name = |table| &schema.table(table).name;
-    let mut advice: Vec<Advice> = missing
-        .iter()
-        .map(|missing| {
-            let rows = rows.get(&missing.table).copied().unwrap_or(0);
-            let table = name(missing.table);
-            let (purpose, cost, when) = match missing.need {
-                Need::Reference(key) => {
-                    let parent = name(schema.foreign_key(key).parent);
-                    let when = format!("for each row of {parent} that goes");
-                    (Purpose::Reference, SCANNED, when)
-                }
-                Need::Marker(Sweep::Any) => (Purpose::Marker, SWEPT, "by each cleanup".to_owned()),
-                Need::Marker(Sweep::OfAll) => {
-                    let when = "by each cleanup of all sessions";
-                    (Purpose::Marker, SWEPT, when.to_owned())
-                }
-            };
-            let (statement, reason) = match &missing.remedy {
-                Remedy::Index(statement) => (
-                    Some(statement.clone()),
-                    format!("all of {table} is read {when}"),
-                ),
-                Remedy::None(why) => (None, format!("all of {table} is read {when}: {why}")),
-            };
-            Advice {
-                purpose,
-                subject: missing.subject.clone(),
-                table: table.to_string(),
-                rows,
-                statement,
-                gain: times(cost, rows),
-                reason,
+    let advice = missing.iter().map(|missing| {
+        let when = match missing.need {
+            Need::Reference(key) => {
+                let parent = &schema.table(schema.foreign_key(key).parent).name;
+                format!("for each row of {parent} that goes")
             }
-        })
-        .collect();
-    advice.sort_by(|a, b| b.gain.cmp(&a.gain).then_with(|| a.subject.cmp(&b.subject)));
-    advice
+            Need::Marker(Sweep::Any) => "by each cleanup".to_owned(),
+            Need::Marker(Sweep::OfAll) => "by each cleanup of all sessions".to_owned(),
+        };
+        let rows = rows.get(&missing.table).copied().unwrap_or(0);
+        advice(schema, missing, rows, 1, &when)
+    });
+    sorted(advice.collect())
 }
 
-fn times(cost: Duration, count: u64) -> Duration {
-    Duration::from_nanos(
-        u64::try_from(cost.as_nanos())
-            .unwrap_or(u64::MAX)
-            .saturating_mul(count),
-    )
+/// The advice on what an operation of this plan would gain by, when it changes
+/// what a dry run of it did.
+///
+/// # Errors
+///
+/// When the database cannot be reached.
+pub(super) async fn on_plan(
+    context: &Context,
+    plan: &Plan,
+    changes: &Changes,
+) -> Result<Vec<Advice>, target::Error> {
+    let (target, schema) = (&context.served.target, plan.schema());
+    let missing = target.missing(plan.model()).await?;
+    let used: Vec<(&Missing, u64)> = missing
+        .iter()
+        .map(|missing| {
+            (
+                missing,
+                reads(context.grant.action(), plan, changes, missing),
+            )
+        })
+        .filter(|(_, reads)| *reads > 0)
+        .collect();
+    let tables = used.iter().map(|(missing, _)| missing.table).collect();
+    let rows = target.count(plan.model(), &tables).await?;
+    let advice = used.into_iter().map(|(missing, reads)| {
+        let when = match missing.need {
+            Need::Reference(key) => {
+                let parent = &schema.table(schema.foreign_key(key).parent).name;
+                format!("for each of {} of {parent}", counted(reads, "row"))
+            }
+            Need::Marker(_) => "to find what is marked".to_owned(),
+        };
+        let rows = rows.get(&missing.table).copied().unwrap_or(0);
+        advice(schema, missing, rows, reads, &when)
+    });
+    Ok(sorted(
+        advice.filter(|advice| advice.gain >= WORTH).collect(),
+    ))
+}
+
+/// How often an operation reads a table for want of an index.
+fn reads(action: &Action, plan: &Plan, changes: &Changes, missing: &Missing) -> u64 {
+    match (missing.need, action) {
+        // What refers to a row is gone before it, in whole tables.
+        (_, Action::FullReset(_)) => 0,
+        (Need::Reference(key), _) => {
+            let schema = plan.schema();
+            let parent = schema.table(schema.foreign_key(key).parent);
+            let parent = parent.name.to_string();
+            let mut tables = changes.tables.iter();
+            let counts = tables.find(|counts| counts.table == parent);
+            counts.map_or(0, |counts| counts.deleted)
+        }
+        (Need::Marker(Sweep::Any), Action::Cleanup(_)) => 1,
+        (Need::Marker(Sweep::OfAll), Action::Cleanup(cleanup)) => {
+            u64::from(cleanup.test_session_id.is_none())
+        }
+        (Need::Marker(_), _) => 0,
+    }
+}
+
+/// The advice on something that is missing, for so many times that all rows
+/// are read.
+fn advice(schema: &Schema, missing: &Missing, rows: u64, reads: u64, when: &str) -> Advice {
+    let table = schema.table(missing.table).name.to_string();
+    let (purpose, nanos) = match missing.need {
+        Need::Reference(_) => (Purpose::Reference, SCANNED_NANOS),
+        Need::Marker(_) => (Purpose::Marker, SWEPT_NANOS),
+    };
+    let read = format!("all of {table} is read {when}");
+    let (statement, reason) = match &missing.remedy {
+        Remedy::Index(statement) => (Some(statement.clone()), read),
+        Remedy::None(why) => (None, format!("{read}: {why}")),
+    };
+    let nanos = nanos.saturating_mul(rows).saturating_mul(reads);
+    Advice {
+        purpose,
+        subject: missing.subject.clone(),
+        table,
+        rows,
+        statement,
+        gain: Duration::from_nanos(nanos),
+        reason,
+    }
+}
+
+fn sorted(mut advice: Vec<Advice>) -> Vec<Advice> {
+    advice.sort_by(|a, b| b.gain.cmp(&a.gain).then_with(|| a.subject.cmp(&b.subject)));
+    advice
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Created, cache::Cleared};
+use super::{Advice, Created, cache::Cleared};
 use crate::{
     error::Error,
     journal::Outcome,
@@ -48,6 +48,9 @@ pub struct ResetDone {
     pub session: Option<String>,
     /// How the plan followed each reference, in words and as a choice.
     pub edges: Vec<(String, Choice)>,
+    /// Which indexes it would be quicker with.
+    #[serde(default)]
+    pub advice: Vec<Advice>,
     /// What lets the caller execute just what a dry run showed.
     pub plan_token: Option<String>,
     /// What a recipe says that it has done.
@@ -152,6 +155,7 @@ impl ResetDone {
             session,
             changes,
             edges: Vec::new(),
+            advice: Vec::new(),
             plan_token: None,
             title: recipe.map(|recipe| recipe.title.clone()),
             next_steps: match (action, recipe) {

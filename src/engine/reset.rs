@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Context, ResetDone, accounts, done::named_counts, hooks, now, token};
+use super::{Advice, Context, ResetDone, accounts, advice, done::named_counts, hooks, now, token};
 use crate::{
     dialect::Eligible,
     effect::Effect,
@@ -14,8 +14,8 @@ use crate::{
     error::Error,
     guard::{self, Cleared, Limits, UserRule},
     operation::{
-        Action, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers, ResetUser,
-        RunRecipe, SetPassword, SweepOrphans,
+        Action, Changes, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers,
+        ResetUser, RunRecipe, SetPassword, SweepOrphans,
     },
     plan::{self, Plan, Scope},
     policy::Counted,
@@ -81,6 +81,10 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     };
     let counted = count_effects(context, executed.effects()).await;
     let mut changes = executed.into_changes();
+    let advice = match order.mode {
+        Mode::DryRun => advise(context, cleared.subject(), &changes).await,
+        Mode::Execute => Vec::new(),
+    };
     match counted {
         Ok(Some(counts)) => changes.effects = counts,
         Ok(None) => {}
@@ -94,8 +98,19 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     let action = context.grant.action();
     Ok(ResetDone {
         edges: edges(cleared.subject()),
+        advice,
         plan_token: token,
         ..ResetDone::of(action, target.policy(), changes)?
+    })
+}
+
+/// What the operation would be quicker with. A dry run that cannot tell is
+/// none the worse.
+async fn advise(context: &Context, plan: &Plan, changes: &Changes) -> Vec<Advice> {
+    let advice = advice::on_plan(context, plan, changes).await;
+    advice.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no index could be advised");
+        Vec::new()
     })
 }
 

@@ -282,6 +282,7 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
         effects: Some(effects(changes.effects)),
         errors: changes.effect_errors.clone(),
         next_steps: done.next_steps.clone(),
+        advice: done.advice.iter().cloned().map(advice).collect(),
     })
 }
 

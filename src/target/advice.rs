@@ -1,11 +1,15 @@
 //! Which indexes the database would be asked for if it had them.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+};
 
-use super::{Error, LOCK_TIMEOUT, Target, connection::Session};
+use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
 use crate::{
-    dialect::{self, Missing},
+    dialect::{self, Missing, Statement},
     plan::Model,
+    schema::TableId,
 };
 
 /// What was missing of a model: one that was read anew is another.
@@ -26,6 +30,33 @@ impl Target {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         *looked = Some((Arc::clone(model), Arc::clone(&missing)));
         Ok(missing)
+    }
+
+    /// How many rows tables have.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached.
+    pub async fn count(
+        &self,
+        model: &Model,
+        tables: &BTreeSet<TableId>,
+    ) -> Result<BTreeMap<TableId, u64>, Error> {
+        let dialect = self.dialect.as_ref();
+        let mut counts = BTreeMap::new();
+        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        for &table in tables {
+            let question = format!(
+                "SELECT {} FROM {}",
+                dialect.as_text("count(*)"),
+                qualified(dialect, model.schema(), table)
+            );
+            let rows = session.query(&Statement::plain(question)).await;
+            let rows = rows.map_err(|fault| fault.during("counting rows"))?;
+            let count = rows.first().and_then(|row| field(row, 0).parse().ok());
+            counts.insert(table, count.unwrap_or(0));
+        }
+        Ok(counts)
     }
 
     fn looked(&self) -> Option<Looked> {

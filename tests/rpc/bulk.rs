@@ -85,6 +85,41 @@ fn result(events: &[Event]) -> &ResetResult {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_which_index_it_would_be_quicker_with() {
+    let server = Server::start().await;
+    let admin = server.caller(Role::Admin).await;
+    let small = test_users(&admin, true).await.unwrap();
+    assert_eq!(small.advice, [], "not worth it");
+    for sql in [
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, user_id TEXT REFERENCES users (id))",
+        "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
+         INSERT INTO notes (id) SELECT i FROM n",
+    ] {
+        server.data.run(sql).await;
+    }
+    let slow = test_users(&admin, true).await.unwrap();
+    assert_eq!(slow.advice.len(), 1, "{:?}", slow.advice);
+    for advice in &slow.advice {
+        let rows = format!("SELECT count(*) FROM \"{}\"", advice.table);
+        assert_eq!(server.data.number(&rows).await, advice.rows);
+        let (_, parent) = advice.subject.split_once(" -> ").unwrap();
+        let (parent, _) = parent.split_once('.').unwrap();
+        let mut tables = slow.tables.iter();
+        let gone = tables.find(|counts| counts.table == parent).unwrap();
+        let predicted = i32::try_from(27 * advice.rows * gone.deleted).unwrap();
+        let gain = advice.gain.unwrap();
+        assert_eq!((gain.seconds, gain.nanos), (0, predicted), "{advice:?}");
+        assert!(predicted >= 1_000_000, "worth it: {advice:?}");
+        server.data.run(&advice.statement).await;
+    }
+    let fast = test_users(&admin, true).await.unwrap();
+    assert_eq!(fast.advice, [], "the advice helps");
+    assert_eq!(fast.tables, slow.tables);
+    let done = test_users(&admin, false).await.unwrap();
+    assert_eq!(done.advice, [], "of a dry run only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn test_users_go_and_admins_and_everybody_else_stay() {
     let server = Server::start().await;
     let admin = server.caller(Role::Admin).await;

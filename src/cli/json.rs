@@ -13,7 +13,7 @@ use crate::proto::full_reset_response::Event;
 use crate::proto::{
     Advice, CleanupResponse, ClearCacheResponse, CreateTestUserResponse, EffectCounts, Elsewhere,
     FileRoot, FullResetResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, Recipe,
-    ResetResult, SetPasswordResponse, StatisticsResponse, TestUser,
+    ResetResult, SetPasswordResponse, StatisticsResponse, Strategy, TestUser,
 };
 
 /// The state of a target.
@@ -161,6 +161,7 @@ pub(super) fn reset(result: &ResetResult) -> Value {
         "plan_token": result.plan_token,
         "next_steps": result.next_steps,
         "advice": result.advice.iter().map(advice).collect::<Vec<_>>(),
+        "strategy": result.strategy.as_ref().map(strategy),
     })
 }
 
@@ -217,12 +218,15 @@ pub(super) fn event(message: &FullResetResponse) -> Value {
     }
 }
 
+fn strategy(strategy: &Strategy) -> Value {
+    json!({ "name": strategy.name, "reason": strategy.reason })
+}
+
 fn edge(edge: &PlanEdge) -> Value {
     json!({
         "reference": edge.reference,
         "choice": names::choice(edge.choice),
         "rule": edge.rule,
-        "strategy": edge.strategy,
         "reason": edge.reason,
     })
 }
@@ -360,7 +364,6 @@ mod tests {
                 reference: "orders.buyer_id -> users.id".to_owned(),
                 choice: Choice::Delete.into(),
                 rule: 3,
-                strategy: "by key".to_owned(),
                 reason: "required".to_owned(),
             }],
             total_rows: 4,
@@ -404,8 +407,12 @@ mod tests {
                 }),
                 reason: "all of orders is read".to_owned(),
             }],
+            strategy: Some(Strategy {
+                name: "one statement".to_owned(),
+                reason: "few rows".to_owned(),
+            }),
         };
-        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"strategy":"by key","reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[],"advice":[{"purpose":"reference","subject":"orders.buyer_id -> users.id","table":"orders","rows":600000,"statement":"CREATE INDEX","gain_seconds":0.016,"reason":"all of orders is read"}]}"#;
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[],"advice":[{"purpose":"reference","subject":"orders.buyer_id -> users.id","table":"orders","rows":600000,"statement":"CREATE INDEX","gain_seconds":0.016,"reason":"all of orders is read"}],"strategy":{"name":"one statement","reason":"few rows"}}"#;
         assert_eq!(reset(&result).to_string(), expected);
     }
 

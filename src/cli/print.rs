@@ -319,6 +319,9 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
         format!("{}: {rows} also referred to others", shared.table)
     });
     page.field("Shared", &shared.collect::<Vec<_>>().join("\n"));
+    let strategy = result.strategy.iter();
+    let strategy = strategy.map(|way| format!("{}: {}", way.name, way.reason));
+    page.field("Strategy", &strategy.collect::<String>());
     page.field("Next steps", &result.next_steps.join("\n"));
     page.field("Plan token", &result.plan_token);
     if let Some(duration) = result.duration {

@@ -13,7 +13,7 @@ use crate::{
     operation::{Action, Changes, Extent, Mode, OperationId, TableCounts},
     plan::Choice,
     policy::{Counted, CountedEffect, Policy, PublicCount},
-    target::NewUser,
+    target::{NewUser, Way},
 };
 
 /// A finished operation.
@@ -48,7 +48,10 @@ pub struct ResetDone {
     pub session: Option<String>,
     /// How the plan followed each reference, in words and as a choice.
     pub edges: Vec<(String, Choice)>,
-    /// Which indexes it would be quicker with.
+    /// In which way it would be done: of a dry run.
+    #[serde(default)]
+    pub way: Option<Way>,
+    /// Which indexes it would be quicker with: of a dry run.
     #[serde(default)]
     pub advice: Vec<Advice>,
     /// What lets the caller execute just what a dry run showed.
@@ -155,6 +158,7 @@ impl ResetDone {
             session,
             changes,
             edges: Vec::new(),
+            way: None,
             advice: Vec::new(),
             plan_token: None,
             title: recipe.map(|recipe| recipe.title.clone()),

@@ -19,7 +19,7 @@ use crate::{
     },
     plan::{self, Plan, Scope},
     policy::Counted,
-    target::{self, Besides, Elsewhere, Evidence, Executed, NewPassword, Request, Start},
+    target::{self, Besides, Elsewhere, Evidence, Executed, NewPassword, Request, Start, Way},
 };
 
 /// What an action wants reset, in the words of planner and executor.
@@ -81,9 +81,12 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     };
     let counted = count_effects(context, executed.effects()).await;
     let mut changes = executed.into_changes();
-    let advice = match order.mode {
-        Mode::DryRun => advise(context, cleared.subject(), &changes).await,
-        Mode::Execute => Vec::new(),
+    let (way, advice) = match order.mode {
+        Mode::DryRun => (
+            Some(way(context, &order, cleared.subject())),
+            advise(context, cleared.subject(), &changes).await,
+        ),
+        Mode::Execute => (None, Vec::new()),
     };
     match counted {
         Ok(Some(counts)) => changes.effects = counts,
@@ -98,6 +101,7 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     let action = context.grant.action();
     Ok(ResetDone {
         edges: edges(cleared.subject()),
+        way,
         advice,
         plan_token: token,
         ..ResetDone::of(action, target.policy(), changes)?
@@ -165,7 +169,14 @@ async fn run(
     context.tell(Progress::Planned {
         steps: steps.chain(order.besides.sowing.titles()).collect(),
     });
-    let request = Request {
+    let progress = |progress| context.tell(progress);
+    let target = &context.served.target;
+    let request = request(context, order);
+    target.execute(cleared, &request, &progress).await
+}
+
+fn request(context: &Context, order: &Order) -> Request {
+    Request {
         operation: context.operation,
         mode: order.mode,
         started: context.started,
@@ -178,10 +189,17 @@ async fn run(
             roots: context.served.effects.root_ids(),
         },
         besides: order.besides.clone(),
+    }
+}
+
+/// In which way it would be done in earnest, without the token of a plan.
+fn way(context: &Context, order: &Order, plan: &Plan) -> Way {
+    let earnest = Request {
+        mode: Mode::Execute,
+        expected: None,
+        ..request(context, order)
     };
-    let progress = |progress| context.tell(progress);
-    let target = &context.served.target;
-    target.execute(cleared, &request, &progress).await
+    context.served.target.way(plan, &earnest)
 }
 
 async fn order(context: &Context) -> Result<Order, Error> {

@@ -225,7 +225,6 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
             reference: reference.clone(),
             choice: choice(chosen.fate).into(),
             rule: chosen.rule.into(),
-            strategy: strategy(chosen.fate).to_owned(),
             reason: chosen.reason.clone(),
         });
     let rows = changes.total_rows();
@@ -283,6 +282,10 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
         errors: changes.effect_errors.clone(),
         next_steps: done.next_steps.clone(),
         advice: done.advice.iter().cloned().map(advice).collect(),
+        strategy: done.way.as_ref().map(|way| proto::Strategy {
+            name: way.name.clone(),
+            reason: way.reason.clone(),
+        }),
     })
 }
 
@@ -442,15 +445,6 @@ fn choice(fate: Fate) -> Choice {
         Fate::Detach => Choice::Detach,
         Fate::RestoreDefault => Choice::RestoreDefault,
         Fate::Block => Choice::Block,
-    }
-}
-
-/// How rows are found and changed; one way so far for each choice.
-fn strategy(fate: Fate) -> &'static str {
-    match fate {
-        Fate::Delete => "collected keys, children first",
-        Fate::Detach | Fate::RestoreDefault => "one update per table",
-        Fate::Block => "checked before anything is changed",
     }
 }
 

@@ -15,6 +15,7 @@ mod mariadb;
 mod pending;
 mod size;
 mod transaction;
+mod way;
 
 pub use crate::dialect::Grant;
 pub use account::{Creation, NewUser};
@@ -27,6 +28,7 @@ pub use execute::{
 pub use fault::{Error, Fault};
 pub use pending::{Backlog, Claimed, Settled, Whose};
 pub use size::{Sizes, TableSize, UserCount};
+pub use way::Way;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -51,7 +51,7 @@ pub const TABLES: [Table; 14] = [
 pub const ROWS_EACH: u32 = 33;
 
 /// A text of 60 letters.
-const NOTE: &str = "'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'";
+pub const NOTE: &str = "'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy'";
 
 /// How a foreign key is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub async fn sessions(bench: &mut Bench, site: &Site) {
 /// Estimates of many tables, and exact counts of many rows.
 pub async fn statistics(bench: &mut Bench, site: &Site) {
     let engine = site.engine();
-    let wide = site.make("wide", &plain(engine, 300)).await;
+    let wide = site.make_in_one_file("wide", &plain(engine, 300)).await;
     let sql = marketplace(engine, site.users(bench), Keys::Indexed);
     let counted = site.make("counted", &sql).await;
     let test = policy(&["one.test"]);
@@ -171,6 +171,7 @@ pub async fn idle_calls(bench: &mut Bench, postgres: &Postgres) {
     }
     bare.abort();
     let report = &mut bench.report;
+    report.about(None);
     report.at_least(
         "health, against a bare handler",
         ratio(&plain, &health),

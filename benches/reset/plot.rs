@@ -7,7 +7,7 @@ use plotters::prelude::{
     LineSeries, Palette as _, Palette99, PathElement, SVGBackend, SeriesLabelPosition, WHITE,
 };
 
-use crate::{engine::Engine, report::milliseconds};
+use crate::engine::Engine;
 
 /// Times against a size, for several ways.
 #[derive(Debug)]
@@ -74,6 +74,9 @@ impl Plot {
             return false;
         }
         let file = folder.join(self.name());
+        // Room above for the names of the lines.
+        let mut times = self.range(|p| p.1);
+        times.end *= 2.0;
         let area = SVGBackend::new(&file, (820, 480)).into_drawing_area();
         area.fill(&WHITE).unwrap();
         let mut chart = ChartBuilder::on(&area)
@@ -81,20 +84,20 @@ impl Plot {
             .caption(self.title(), ("sans-serif", 20))
             .x_label_area_size(44)
             .y_label_area_size(76)
-            .build_cartesian_2d(
-                self.range(|p| p.0).log_scale(),
-                self.range(|p| p.1).log_scale(),
-            )
+            .build_cartesian_2d(self.range(|p| p.0).log_scale(), times.log_scale())
             .unwrap();
         chart
             .configure_mesh()
             .light_line_style(BLACK.mix(0.06))
             .bold_line_style(BLACK.mix(0.15))
             .label_style(("sans-serif", 14))
+            .x_labels(6)
+            .y_labels(6)
+            .max_light_lines(1)
             .x_desc(format!("{} (logarithmic)", self.file.replace('_', " ")))
             .y_desc("time, median (logarithmic)")
             .x_label_formatter(&|size| amount(*size))
-            .y_label_formatter(&|time| milliseconds(*time))
+            .y_label_formatter(&|time| time_of(*time))
             .draw()
             .unwrap();
         for (place, (name, points)) in self.lines.iter().enumerate() {
@@ -124,6 +127,19 @@ impl Plot {
         area.present().unwrap();
         true
     }
+}
+
+/// A tick of time, in few letters.
+fn time_of(milliseconds: f64) -> String {
+    match milliseconds {
+        time if time >= 1000.0 => format!("{} s", rounded(time / 1000.0)),
+        time => format!("{} ms", rounded(time)),
+    }
+}
+
+/// Two digits are enough for a tick.
+fn rounded(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// A number of things, in few letters.

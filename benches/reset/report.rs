@@ -120,6 +120,16 @@ struct Figure {
     samples: Samples,
 }
 
+/// A number that the cost model takes for granted.
+#[derive(Debug)]
+pub struct Constant {
+    pub what: &'static str,
+    pub unit: &'static str,
+    pub value: f64,
+    /// What the source says.
+    pub in_use: Option<f64>,
+}
+
 #[derive(Debug, Default)]
 pub struct Report {
     /// The database that is measured.
@@ -127,6 +137,7 @@ pub struct Report {
     targets: Vec<Target>,
     figures: Vec<Figure>,
     plots: Vec<Plot>,
+    constants: Vec<Constant>,
     /// What there is to say besides, such as what is missing.
     remarks: Vec<String>,
 }
@@ -190,11 +201,21 @@ impl Report {
         });
     }
 
+    /// Keeps a number of the cost model and tells it.
+    pub fn constant(&mut self, constant: Constant) {
+        let unit = constant.unit;
+        let in_use = constant.in_use.map(|value| format!("{value} {unit}"));
+        let in_use = in_use.unwrap_or_else(|| "no constant".to_owned());
+        let (what, value) = (constant.what, constant.value);
+        println!("    {what}: {value:.2} {unit} (in use: {in_use})");
+        self.constants.push(constant);
+    }
+
     /// Keeps something that a reader has to know, and tells it.
     pub fn remark(&mut self, text: impl Into<String>) {
         let text = text.into();
-        println!("  {text}");
         if !self.remarks.contains(&text) {
+            println!("  {text}");
             self.remarks.push(text);
         }
     }
@@ -242,6 +263,14 @@ impl Report {
                 "times_ms": times,
             })
         });
+        let constants = self.constants.iter().map(|constant| {
+            json!({
+                "name": constant.what,
+                "unit": constant.unit,
+                "measured": constant.value,
+                "in_use": constant.in_use,
+            })
+        });
         let machine: serde_json::Map<String, Value> = machine
             .iter()
             .map(|(name, value)| (name.clone(), json!(value)))
@@ -250,6 +279,7 @@ impl Report {
             "machine": machine,
             "targets": targets.collect::<Vec<_>>(),
             "figures": figures.collect::<Vec<_>>(),
+            "constants": constants.collect::<Vec<_>>(),
             "remarks": self.remarks,
         })
     }
@@ -288,6 +318,18 @@ impl Report {
         let engines = [Engine::Postgres, Engine::Sqlite, Engine::MariaDb].map(Some);
         for about in engines.into_iter().chain([None]) {
             self.chapter(&mut text, about, plots);
+        }
+        if !self.constants.is_empty() {
+            text += "\n## The cost model\n\nWhat it takes for granted on PostgreSQL, and what \
+                     was measured today.\n\n| what is paid for | measured | in use |\n\
+                     |---|---|---|\n";
+        }
+        for constant in &self.constants {
+            let unit = constant.unit;
+            let in_use = constant.in_use.map(|value| format!("{value} {unit}"));
+            let in_use = in_use.unwrap_or_default();
+            let (what, value) = (constant.what, constant.value);
+            let _ = writeln!(text, "| {what} | {value:.2} {unit} | {in_use} |");
         }
         text
     }

@@ -260,8 +260,8 @@ pub fn truncate_cascade(tables: u32) -> String {
     )
 }
 
-/// A DELETE for each table with its triggers off, as `DatabaseCleaner` and
-/// `database_rewinder` send it to a superuser's session.
+/// A DELETE for each table with its triggers off, as `DatabaseCleaner`
+/// sends it to a superuser's session.
 pub fn deletion(tables: u32) -> String {
     let each = |verb: &str| -> String {
         let alter = |name| format!("ALTER TABLE {name} {verb} TRIGGER ALL;");
@@ -275,6 +275,21 @@ pub fn deletion(tables: u32) -> String {
         "BEGIN; {}{deletes}{}COMMIT",
         each("DISABLE"),
         each("ENABLE")
+    )
+}
+
+/// A DELETE for each of these tables, with their triggers off, as
+/// `database_rewinder` sends it, which has seen where rows were inserted.
+pub fn rewind(tables: impl Iterator<Item = u32> + Clone) -> String {
+    let each = |before: &str, after: &str| -> String {
+        let tables = tables.clone();
+        tables.map(|n| format!("{before} t{n}{after};")).collect()
+    };
+    format!(
+        "BEGIN; {}{}{}COMMIT",
+        each("ALTER TABLE", " DISABLE TRIGGER ALL"),
+        each("DELETE FROM", ""),
+        each("ALTER TABLE", " ENABLE TRIGGER ALL")
     )
 }
 

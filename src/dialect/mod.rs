@@ -132,6 +132,17 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         format!("DROP TABLE {}", self.temporary(name))
     }
 
+    /// True when a value is among the few that a search finds.
+    fn among_few(&self, value: &str, search: &str) -> String {
+        format!("{value} IN ({search})")
+    }
+
+    /// True when a reference that a foreign key declares leads to a row that
+    /// is there.
+    fn sees_to_references(&self) -> bool {
+        false
+    }
+
     /// Deletes rows of a table that the rest of the statement calls `row`.
     fn delete(&self, table: &str, row: &str) -> String {
         format!("DELETE FROM {table} AS {row}")
@@ -252,6 +263,20 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// where that ends it.
     fn may_truncate(&self, tables: &[String]) -> Option<String> {
         let _ = tables;
+        None
+    }
+
+    /// Gives a transaction room for sets of many rows.
+    fn ample(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Asks for the foreign keys that lead to tables and that our role can
+    /// drop and add back just as they were: schema, table and name, what
+    /// defines it, and an estimate of the table's rows. Nothing where that
+    /// would end the transaction.
+    fn droppable_keys(&self, parents: &[String]) -> Option<String> {
+        let _ = parents;
         None
     }
 

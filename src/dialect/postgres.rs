@@ -103,6 +103,18 @@ impl Dialect for Postgres {
         )
     }
 
+    /// An array is made once, and each of its values looked up in an index,
+    /// also beside OR (measured for a user of 34 rows in 14 tables: 0.65 ms,
+    /// where sets joined with the table take 0.93).
+    fn among_few(&self, value: &str, search: &str) -> String {
+        format!("{value} = ANY (ARRAY({search}))")
+    }
+
+    /// One that is not valid yet can lead to nothing.
+    fn sees_to_references(&self) -> bool {
+        true
+    }
+
     fn key_type(&self, column: &Column) -> String {
         column.type_name.clone()
     }
@@ -334,6 +346,39 @@ impl Dialect for Postgres {
         Some(format!(
             "SELECT CASE WHEN {} THEN '1' ELSE '0' END",
             checks.join(" AND ")
+        ))
+    }
+
+    /// Sets are joined in memory then, where they would be on disk, or looked
+    /// through for every row.
+    fn ample(&self) -> Option<&'static str> {
+        Some("SET LOCAL work_mem = '64MB'; SET LOCAL maintenance_work_mem = '64MB'")
+    }
+
+    /// What adding a key back would not restore is left alone: a comment,
+    /// triggers that are switched off, whatever depends on it or would hear of
+    /// it, and what was never validated.
+    fn droppable_keys(&self, parents: &[String]) -> Option<String> {
+        let parents: Vec<String> = parents.iter().map(|parent| quoted(parent)).collect();
+        Some(format!(
+            "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, k.conname::text, \
+             pg_get_constraintdef(k.oid), (CASE WHEN c.reltuples >= 0 THEN c.reltuples \
+             ELSE pg_relation_size(c.oid) / 100 END)::text \
+             FROM pg_catalog.pg_constraint AS k \
+             JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid AND c.relkind = 'r' \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_class AS p ON p.oid = k.confrelid AND p.relkind = 'r' \
+             WHERE k.contype = 'f' AND k.convalidated AND k.conparentid = 0 AND k.conislocal \
+             AND k.coninhcount = 0 AND k.confrelid = ANY (ARRAY[{}]::regclass[]) \
+             AND pg_has_role(c.relowner, 'USAGE') AND has_table_privilege(p.oid, 'REFERENCES') \
+             AND obj_description(k.oid, 'pg_constraint') IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS g \
+             WHERE g.tgconstraint = k.oid AND g.tgenabled <> 'O') \
+             AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend AS d WHERE d.refobjid = k.oid \
+             AND d.refclassid = 'pg_catalog.pg_constraint'::regclass AND d.deptype = 'n') \
+             AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_event_trigger AS e \
+             WHERE e.evtenabled <> 'D') ORDER BY 1, 2, 3",
+            parents.join(", ")
         ))
     }
 

@@ -57,9 +57,22 @@ pub struct Policy {
     pub seed_values: BTreeMap<String, SeedValue>,
     /// What of Redis is a cache.
     pub cache: Option<Cache>,
+    /// How many rows at once are reset.
+    #[serde(default)]
+    pub bulk: Bulk,
     /// Commands around whatever takes more than one user or session.
     #[serde(default)]
     pub hooks: Hooks,
+}
+
+/// How many rows at once are reset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bulk {
+    /// True when nobody else works in the database while more than one user
+    /// or session is reset: foreign keys may then be dropped for the time of
+    /// the transaction, and others wait for its end.
+    pub exclusive: bool,
 }
 
 /// Commands around an operation, each a list of a program and its arguments.

@@ -7,10 +7,13 @@
 //! importance. That serves a few thousand rows; for more, a set needs a table
 //! that the planner knows the size of.
 
+use std::collections::BTreeSet;
+
 use super::{ROW, Renderer, Seed, Shape, list};
 use crate::{
     dialect::{Dialect, Statement},
-    plan::{Delete, Path, Plan, SetId, Step, Whence},
+    plan::{Delete, Path, Plan, SetId, Share, Step, Whence},
+    schema::ColumnId,
 };
 
 /// What a number in the answer of a chain counts.
@@ -52,6 +55,14 @@ impl Links {
     fn count(&mut self, tally: Tally, name: &str) {
         self.counts
             .push(format!("(SELECT CAST(count(*) AS TEXT) FROM {name})"));
+        self.tallies.push(tally);
+    }
+
+    /// Those of an expression's rows for which a condition is true.
+    fn count_where(&mut self, tally: Tally, name: &str, condition: &str) {
+        self.counts.push(format!(
+            "(SELECT CAST(count(*) AS TEXT) FROM {name} AS {ROW} WHERE {condition})"
+        ));
         self.tallies.push(tally);
     }
 
@@ -115,11 +126,6 @@ impl<'a> Renderer<'a> {
                 links.ask(Tally::Forbidden(place), &statement);
             }
         }
-        for (place, share) in self.plan.shares().iter().enumerate() {
-            if let Some(statement) = self.share(share) {
-                links.ask(Tally::Shared(place), &statement);
-            }
-        }
         for (place, step) in self.plan.steps().iter().enumerate() {
             let change = match step {
                 Step::Restore(step) => self.restore(step),
@@ -149,18 +155,55 @@ impl<'a> Renderer<'a> {
 
     fn add_deletions(&self, links: &mut Links, step: &Delete, direct: &[SetId]) {
         for &id in step.sets.iter().filter(|&&id| !self.is_empty(id)) {
-            let rows = match self.plan.set(id).paths.as_slice() {
-                [path] if direct.contains(&id) => self.follows(path, None),
-                _ => self.is_in(id),
+            let set = self.plan.set(id);
+            let rows = match direct.contains(&id) {
+                true => self.any_way(&self.live_paths(id)),
+                false => self.is_in(id),
             };
+            let shares = self.plan.shares().iter().enumerate();
+            let shares: Vec<(usize, &Share)> = shares.filter(|(_, s)| s.set == id).collect();
+            // What went tells by itself what else it referred to.
+            let table = self.schema().table(set.table);
+            let references = shares.iter().flat_map(|(_, share)| &share.references);
+            let columns: BTreeSet<ColumnId> = references
+                .flat_map(|(key, _)| self.schema().foreign_key(*key).child_columns())
+                .collect();
+            let columns = columns.iter().map(|&column| self.column(table, column));
+            let told = list(columns.chain(["1".to_owned()]));
             let name = format!("resetd_gone_{}", id.index());
-            let table = self.table(self.plan.set(id).table);
             links.add(
                 &name,
-                &format!("DELETE FROM {table} AS {ROW} WHERE {rows} RETURNING 1"),
+                &format!(
+                    "DELETE FROM {} AS {ROW} WHERE {rows} RETURNING {told}",
+                    self.table(set.table)
+                ),
             );
             links.count(Tally::Deleted(id), &name);
+            for (place, share) in shares {
+                links.count_where(Tally::Shared(place), &name, &self.is_shared(share));
+            }
         }
+    }
+
+    /// The ways into a set from sets that can have rows.
+    fn live_paths(&self, id: SetId) -> Vec<&'a Path> {
+        let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
+        self.plan.set(id).paths.iter().filter(led_to).collect()
+    }
+
+    /// True for rows at the end of any of these ways.
+    fn any_way(&self, paths: &[&Path]) -> String {
+        let ways = paths.iter().map(|path| self.follows(path, None));
+        ways.collect::<Vec<_>>().join(" OR ")
+    }
+
+    /// True when an index serves each of these ways although OR joins them.
+    fn may_be_joined(&self, paths: &[&Path]) -> bool {
+        let is_one_column = |path: &&Path| {
+            let key = self.schema().foreign_key(path.foreign_key);
+            key.columns.len() == 1
+        };
+        paths.len() < 2 || paths.iter().all(is_one_column)
     }
 
     /// The rows of a set.
@@ -173,18 +216,22 @@ impl<'a> Renderer<'a> {
             Some(root) => (Some(root.sql), root.parameters),
             None => (None, Vec::new()),
         };
-        let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
-        let ways = set.paths.iter().filter(led_to);
+        let paths = self.live_paths(id);
+        let ways = match self.may_be_joined(&paths) {
+            true if paths.is_empty() => Vec::new(),
+            true => vec![self.any_way(&paths)],
+            false => paths.iter().map(|path| self.follows(path, None)).collect(),
+        };
         let searches: Vec<String> = root
             .into_iter()
-            .chain(ways.map(|path| self.follows(path, None)))
+            .chain(ways)
             .map(|condition| format!("SELECT {values} FROM {table} AS {ROW} WHERE {condition}"))
             .collect();
         (searches.join(" UNION "), parameters)
     }
 
-    /// The sets that need not be found before they are deleted: they have one
-    /// way in, and nothing else asks for them.
+    /// The sets that need not be found before they are deleted: one condition
+    /// says which rows they have, and nothing else asks for them.
     fn direct(&self) -> Vec<SetId> {
         let plan = self.plan;
         let mut asked: Vec<SetId> = Vec::new();
@@ -196,7 +243,6 @@ impl<'a> Renderer<'a> {
             asked.extend(check.except);
         }
         for share in plan.shares() {
-            asked.push(share.set);
             asked.extend(share.references.iter().filter_map(|&(_, inside)| inside));
         }
         let mut deleted = Vec::new();
@@ -214,13 +260,14 @@ impl<'a> Renderer<'a> {
                 Step::Release(_) | Step::Wipe(_) => {}
             }
         }
-        let one_way = |id: &SetId| {
+        let is_one_condition = |id: &SetId| {
             let set = plan.set(*id);
-            let from_parents =
-                matches!(set.paths.as_slice(), [path] if matches!(path.from, Whence::Parents(_)));
-            !set.is_root && from_parents && !self.is_empty(*id)
+            let mut paths = set.paths.iter();
+            let from_parents = paths.all(|path| matches!(path.from, Whence::Parents(_)));
+            let paths = self.live_paths(*id);
+            !set.is_root && from_parents && !paths.is_empty() && self.may_be_joined(&paths)
         };
-        deleted.retain(|id| one_way(id) && !asked.contains(id));
+        deleted.retain(|id| is_one_condition(id) && !asked.contains(id));
         deleted
     }
 }

@@ -17,7 +17,9 @@ use super::{Dialect, Statement, Tie};
 use crate::{
     plan::{Check, Path, Plan, SetId, Share, Whence},
     policy::Value,
-    schema::{ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Locator, Schema, Table, TableId},
+    schema::{
+        ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Locator, Origin, Schema, Table, TableId,
+    },
 };
 
 /// Writes statements for one plan.
@@ -170,16 +172,23 @@ impl<'a> Renderer<'a> {
                     .reference(&tie, &from, &format!("c{}", pair.parent.0))
             })
             .unzip();
-        let (left, right) = (tuple(left.into_iter()), list(right.into_iter()));
+        let right = list(right.into_iter());
         let name = self.rows_of(from);
         let only = round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
-        format!("{left} IN (SELECT {right} FROM {name}{only})")
+        self.among(left, &format!("SELECT {right} FROM {name}{only}"))
     }
 
     fn is_in(&self, set: SetId) -> String {
         let table = self.schema().table(self.plan.set(set).table);
-        let locator = tuple(self.locator(table).into_iter());
-        format!("{locator} IN ({})", self.locators(set))
+        self.among(self.locator(table), &self.locators(set))
+    }
+
+    /// True when these values are among those that a search finds.
+    fn among(&self, values: Vec<String>, search: &str) -> String {
+        match (self.shape, values.as_slice()) {
+            (Shape::Chain, [value]) => self.dialect.among_few(value, search),
+            _ => format!("{} IN ({search})", tuple(values.into_iter())),
+        }
     }
 
     /// Leaves out the rows of a set, if there are any.
@@ -274,8 +283,8 @@ impl<'a> Renderer<'a> {
                 self.dialect.reference(&tie, &from, &to)
             })
             .unzip();
-        let (left, right) = (tuple(left.into_iter()), list(right.into_iter()));
-        format!("{left} IN (SELECT {right} FROM {from})")
+        let right = list(right.into_iter());
+        self.among(left, &format!("SELECT {right} FROM {from}"))
     }
 
     fn ties(&self, key: &'a ForeignKey) -> impl Iterator<Item = (Tie<'a>, ColumnPair)> + use<'a> {
@@ -336,28 +345,43 @@ impl<'a> Renderer<'a> {
         if self.is_empty(share.set) {
             return None;
         }
-        let conditions: Vec<String> = share
-            .references
-            .iter()
-            .map(|&(foreign_key, inside)| {
-                let leads = self.leads_somewhere(foreign_key);
-                match inside.filter(|&set| !self.is_empty(set)) {
-                    // A parent's key may be NULL, and then so is NOT IN.
-                    Some(set) => {
-                        let refers = self.refers(foreign_key, set, None);
-                        format!("({leads} AND ({refers}) IS NOT TRUE)")
-                    }
-                    None => leads,
-                }
-            })
-            .collect();
         Some(Statement::plain(format!(
-            "SELECT {} FROM {} AS {ROW} WHERE {} AND ({})",
+            "SELECT {} FROM {} AS {ROW} WHERE {} AND {}",
             self.rows_counted(),
             self.table(self.plan.set(share.set).table),
             self.is_in(share.set),
-            conditions.join(" OR "),
+            self.is_shared(share),
         )))
+    }
+
+    /// True for rows of a share's set that refer to rows outside the scope.
+    fn is_shared(&self, share: &Share) -> String {
+        let references = share.references.iter();
+        let conditions = references.map(|&(foreign_key, inside)| {
+            let leads = self.leads_to_something(foreign_key);
+            match inside.filter(|&set| !self.is_empty(set)) {
+                // A parent's key may be NULL, and then so is NOT IN.
+                Some(set) => {
+                    let refers = self.refers(foreign_key, set, None);
+                    format!("({leads} AND ({refers}) IS NOT TRUE)")
+                }
+                None => leads,
+            }
+        });
+        format!("({})", conditions.collect::<Vec<_>>().join(" OR "))
+    }
+
+    /// The same as [`Renderer::leads_somewhere`], for what is only told: where
+    /// the database sees to its foreign keys, it need not be asked again.
+    fn leads_to_something(&self, foreign_key: ForeignKeyId) -> String {
+        let key = self.schema().foreign_key(foreign_key);
+        if key.origin == Origin::Relation || !self.dialect.sees_to_references() {
+            return self.leads_somewhere(foreign_key);
+        }
+        let table = self.schema().table(key.child);
+        let columns = key.child_columns();
+        let columns = columns.map(|id| format!("{ROW}.{} IS NOT NULL", self.column(table, id)));
+        format!("({})", columns.collect::<Vec<_>>().join(" AND "))
     }
 
     /// True for rows whose foreign key refers to a row that is there.

@@ -7,6 +7,7 @@
 //! dry run, rolled back.
 
 mod besides;
+mod cost;
 mod digest;
 mod elsewhere;
 mod find;
@@ -14,6 +15,7 @@ mod sequences;
 mod steps;
 mod strategy;
 mod swift;
+mod unlinked;
 mod wipe;
 
 pub use strategy::{Choice, Strategy, strategy};
@@ -212,12 +214,15 @@ impl Target {
         let mut transaction = self.begin_braked(deadline, brake).await?;
         if request.start.hold() == Hold::Exclusive {
             transaction.interruptible(self).await?;
+            if let Some(ample) = self.dialect.ample() {
+                transaction.batch_during("the beginning", ample).await?;
+            }
         }
         let mut execution = Execution::new(transaction, cleared, request, progress);
         match execution.work().await {
             Ok((changes, digest)) => {
                 let (transaction, effects) = (execution.transaction, execution.bound.effects);
-                let restarts = execution.restarts;
+                let (restarts, strategy) = (execution.restarts, execution.strategy);
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
                     Mode::Execute => {
@@ -232,7 +237,7 @@ impl Target {
                     changes,
                     digest,
                     effects,
-                    strategy: Strategy::Sets,
+                    strategy,
                 })
             }
             Err(error) => {
@@ -297,6 +302,7 @@ struct Execution<'a> {
     bound: BoundEffects,
     /// What restarts sequences once everything is committed.
     restarts: Vec<String>,
+    strategy: Strategy,
 }
 
 impl<'a> Execution<'a> {
@@ -317,6 +323,7 @@ impl<'a> Execution<'a> {
             counts: BTreeMap::new(),
             bound: BoundEffects::default(),
             restarts: Vec::new(),
+            strategy: Strategy::Sets,
         }
     }
 }

@@ -27,6 +27,7 @@ impl Execution<'_> {
         }
         let overlaps = self.overlaps().await?;
         let occupied = self.occupied().await?;
+        let links = self.unlink().await?;
         for (number, step) in (1..).zip(self.plan.steps()) {
             let (title, begun) = (self.plan.title(step), Instant::now());
             failpoint::reach("step").await;
@@ -69,6 +70,7 @@ impl Execution<'_> {
                 took,
             });
         }
+        self.link_again(&links).await?;
         self.sweep().await?;
         self.sow().await?;
         self.restart_sequences().await

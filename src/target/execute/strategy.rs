@@ -19,6 +19,9 @@ pub enum Strategy {
     Chain,
     /// Step by step, with the rows of each set in a table of its own.
     Sets,
+    /// The same, while foreign keys that lead to the rows are gone: for many
+    /// rows, or keys without an index, where the database is ours alone.
+    Unlinked,
 }
 
 /// Sets that one statement has at most: it is planned once for each

@@ -14,7 +14,7 @@ use crate::{
     failpoint,
     guard::{Seen, UserFacts},
     operation::{Changes, Progress, SharedRows, User},
-    plan::{Check, SetId, Share, Step},
+    plan::{Check, SetId, Step},
     target::{Error, armed, field},
 };
 
@@ -34,7 +34,8 @@ struct Counted {
     /// Rows changed, by the place of the step.
     changed: Vec<(usize, u64)>,
     forbidden: Vec<(Check, u64)>,
-    shared: Vec<(Share, u64)>,
+    /// Rows shared, by the place of the share.
+    shared: Vec<(usize, u64)>,
 }
 
 impl Execution<'_> {
@@ -149,12 +150,10 @@ impl Execution<'_> {
                 Tally::Forbidden(check) => {
                     counted.forbidden.push((self.plan.checks()[check], rows));
                 }
-                Tally::Shared(share) => {
-                    let share = self.plan.shares()[share].clone();
-                    counted.shared.push((share, rows));
-                }
+                Tally::Shared(share) => counted.shared.push((share, rows)),
             }
         }
+        counted.shared.sort_unstable();
         // A row that was found and not deleted was kept by a rule, or changed
         // by another transaction meanwhile.
         let agree = |&(set, rows): &(SetId, u64)| {
@@ -188,11 +187,12 @@ impl Execution<'_> {
     fn shared_rows(&self, counted: &Counted) -> Vec<SharedRows> {
         let shared = counted.shared.iter().filter(|(_, rows)| *rows > 0);
         shared
-            .map(|(share, rows)| {
+            .map(|&(share, rows)| {
+                let share = &self.plan.shares()[share];
                 let table = self.plan.schema().table(self.plan.set(share.set).table);
                 SharedRows {
                     table: table.name.to_string(),
-                    rows: *rows,
+                    rows,
                 }
             })
             .collect()

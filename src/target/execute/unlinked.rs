@@ -1,0 +1,166 @@
+//! Deletes many rows while foreign keys that lead to them are gone: they are
+//! dropped, and added back once the rows are deleted, in the same transaction.
+//!
+//! The database validates each key that is added back, so that nothing stays
+//! that refers to what went. Whoever reads or writes one of the tables
+//! meanwhile waits, and so it is done only where the policy says that the
+//! database is the reset's alone.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Execution, Strategy,
+    cost::{ADDED_KEY_US, CHECKED_KEY_US, SCANNED_ROW_US, VALIDATED_ROW_US, rows},
+};
+use crate::{
+    dialect::{Hold, Row, Statement},
+    failpoint,
+    plan::{Scope, Step},
+    schema::{ForeignKeyId, Origin, TableId},
+    target::{Error, field},
+};
+
+const DROPPING: &str = "dropping foreign keys";
+const ADDING: &str = "adding foreign keys back";
+
+/// Fewer rows are deleted before anybody has asked for foreign keys.
+const FEW_ROWS: u64 = 200;
+
+/// A foreign key that can be added back just as it was.
+#[derive(Debug)]
+pub(super) struct Link {
+    id: ForeignKeyId,
+    drop: String,
+    add: String,
+    /// Rows of the referring table, estimated.
+    referring: f64,
+}
+
+impl Execution<'_> {
+    /// Drops the foreign keys that cost less to validate than to check for
+    /// every row that goes; none where that is not allowed.
+    pub(super) async fn unlink(&mut self) -> Result<Vec<Link>, Error> {
+        let is_alone = self.plan.model().policy().bulk.exclusive
+            && self.request.start.hold() == Hold::Exclusive
+            && !matches!(self.plan.scope(), Scope::Everything);
+        let doomed = self.doomed();
+        if !is_alone || doomed.values().sum::<u64>() < FEW_ROWS {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = doomed.keys().map(|&table| self.name(table)).collect();
+        let Some(question) = self.transaction.dialect.droppable_keys(&names) else {
+            return Ok(Vec::new());
+        };
+        let question = Statement::plain(question);
+        let answer = self.transaction.query(DROPPING, &question).await?;
+        let links = answer.iter().filter_map(|row| self.link(row));
+        let links: Vec<Link> = links.filter(|link| self.is_dear(link, &doomed)).collect();
+        if links.is_empty() || !self.drop_keys(&links).await? {
+            return Ok(Vec::new());
+        }
+        self.strategy = Strategy::Unlinked;
+        failpoint::reach("unlinked").await;
+        Ok(links)
+    }
+
+    /// Adds the keys back. What waits for the commit is checked first: a table
+    /// that is still to be checked is not altered.
+    pub(super) async fn link_again(&mut self, links: &[Link]) -> Result<(), Error> {
+        if links.is_empty() {
+            return Ok(());
+        }
+        self.transaction.settle().await?;
+        for link in links {
+            self.transaction.batch_during(ADDING, &link.add).await?;
+        }
+        Ok(())
+    }
+
+    /// How many rows go, by table.
+    fn doomed(&self) -> BTreeMap<TableId, u64> {
+        let mut doomed = BTreeMap::new();
+        for step in self.plan.steps() {
+            let Step::Delete(step) = step else { continue };
+            for &set in &step.sets {
+                let rows = self.sizes[set.index()];
+                if rows > 0 {
+                    *doomed.entry(self.plan.set(set).table).or_default() += rows;
+                }
+            }
+        }
+        doomed
+    }
+
+    fn name(&self, table: TableId) -> String {
+        let name = &self.plan.schema().table(table).name;
+        self.transaction.dialect.table(name)
+    }
+
+    /// The key that a row tells of, if the plan knows it.
+    fn link(&self, row: &Row) -> Option<Link> {
+        let schema = self.plan.schema();
+        let (id, key) = schema.foreign_keys().find(|(_, key)| {
+            let child = &schema.table(key.child).name;
+            key.origin == Origin::Catalogue
+                && child.schema.as_deref() == row.first().and_then(Option::as_deref)
+                && child.name == field(row, 1)
+                && key.name.as_deref() == Some(field(row, 2))
+        })?;
+        let (table, name) = (
+            self.name(key.child),
+            self.transaction.dialect.quote(field(row, 2)),
+        );
+        Some(Link {
+            id,
+            drop: format!("ALTER TABLE {table} DROP CONSTRAINT {name}"),
+            add: format!(
+                "ALTER TABLE {table} ADD CONSTRAINT {name} {}",
+                field(row, 3)
+            ),
+            referring: field(row, 4).parse().unwrap_or(0.0),
+        })
+    }
+
+    /// True when checking a key for every row that goes takes longer than
+    /// validating it for every row that stays.
+    fn is_dear(&self, link: &Link, doomed: &BTreeMap<TableId, u64>) -> bool {
+        let schema = self.plan.schema();
+        let key = schema.foreign_key(link.id);
+        let going = |table| rows(doomed.get(&table).copied().unwrap_or(0));
+        let check = match schema.is_indexed(link.id) {
+            true => CHECKED_KEY_US,
+            false => SCANNED_ROW_US * link.referring,
+        };
+        let staying = (link.referring - going(key.child)).max(0.0);
+        going(key.parent) * check > ADDED_KEY_US + VALIDATED_ROW_US * staying
+    }
+
+    /// False when somebody else is at one of the tables.
+    async fn drop_keys(&mut self, links: &[Link]) -> Result<bool, Error> {
+        let schema = self.plan.schema();
+        let mut tables: Vec<TableId> = links
+            .iter()
+            .map(|link| schema.foreign_key(link.id))
+            .flat_map(|key| [key.child, key.parent])
+            .collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let tables: Vec<String> = tables.into_iter().map(|table| self.name(table)).collect();
+        let drops: Vec<&str> = links.iter().map(|link| link.drop.as_str()).collect();
+        self.transaction.batch("SAVEPOINT resetd_keys").await?;
+        let dropping = format!(
+            "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT; {}",
+            tables.join(", "),
+            drops.join("; ")
+        );
+        match self.transaction.batch(&dropping).await {
+            Ok(()) => Ok(true),
+            Err(Error::Busy | Error::Permission { .. } | Error::Database { .. }) => {
+                let undo = "ROLLBACK TO SAVEPOINT resetd_keys";
+                self.transaction.batch(undo).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -137,6 +137,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         format!("{value} IN ({search})")
     }
 
+    /// The rows of a query with two columns as one JSON text; nothing where a
+    /// database cannot write that.
+    fn as_json(&self, query: &str) -> Option<String> {
+        let _ = query;
+        None
+    }
+
     /// True when a reference that a foreign key declares leads to a row that
     /// is there.
     fn sees_to_references(&self) -> bool {

@@ -110,6 +110,13 @@ impl Dialect for Postgres {
         format!("{value} = ANY (ARRAY({search}))")
     }
 
+    fn as_json(&self, query: &str) -> Option<String> {
+        Some(format!(
+            "SELECT COALESCE(json_agg(json_build_array(u.a, u.b)), '[]')::text \
+             FROM ({query}) AS u(a, b)"
+        ))
+    }
+
     /// One that is not valid yet can lead to nothing.
     fn sees_to_references(&self) -> bool {
         true
@@ -203,8 +210,8 @@ impl Dialect for Postgres {
         let domains: Vec<String> = domains.iter().map(|domain| quoted(domain)).collect();
         let text = format!("({sql}::text COLLATE \"C\")");
         format!(
-            "COALESCE({text} ~ '^[!-?A-~]+@[!-?A-~]+$' \
-             AND lower(split_part({text}, '@', 2)) IN ({}), FALSE)",
+            "COALESCE(lower(split_part({text}, '@', 2)) IN ({}) \
+             AND {text} ~ '^[!-?A-~]+@[!-?A-~]+$', FALSE)",
             domains.join(", ")
         )
     }

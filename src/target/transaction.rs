@@ -160,7 +160,8 @@ impl Transaction<'_> {
         statement: &Statement,
     ) -> Result<Vec<Row>, Error> {
         self.in_time(step)?;
-        let answer = self.session.ask(statement).await;
+        let asking = self.session.ask(statement);
+        let answer = unless_pulled(&self.brake, self.interrupter.as_ref(), asking).await;
         answer.map_err(|fault| self.fault(fault, step))
     }
 

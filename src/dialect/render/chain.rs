@@ -29,6 +29,12 @@ pub enum Tally {
     Forbidden(usize),
     /// The rows that others have a share in, by the share's place.
     Shared(usize),
+    /// The users that were taken along and may not go.
+    Ineligible,
+    /// The users that the scope names and that may not go.
+    PassedOver,
+    /// The first users in scope, no number but JSON: `[[key, e-mail], …]`.
+    Users,
 }
 
 /// A reset as one statement.
@@ -66,24 +72,21 @@ impl Links {
         self.tallies.push(tally);
     }
 
-    /// A number that a statement of its own would answer.
-    fn ask(&mut self, tally: Tally, statement: &Statement) {
-        self.counts.push(format!("({})", statement.sql));
+    /// What a query of its own would answer.
+    fn ask(&mut self, tally: Tally, query: &str) {
+        self.counts.push(format!("({query})"));
         self.tallies.push(tally);
     }
 }
 
-/// Which sets can have rows at all when only the users are a root: 1 for
-/// those, 0 for the others, by set.
+/// Which sets can have rows at all: 1 for those, 0 for the others, by set.
 #[must_use]
 pub fn reachable(plan: &Plan) -> Vec<u64> {
-    let users = plan.model().users().table;
     let mut sizes = vec![0; plan.sets().count()];
     for id in plan.groups().iter().flat_map(|group| &group.sets) {
         let set = plan.set(*id);
         let led_to = |path: &Path| path.source().is_some_and(|from| sizes[from.index()] > 0);
-        let is_root = set.is_root && set.table == users;
-        sizes[id.index()] = u64::from(is_root || set.paths.iter().any(led_to));
+        sizes[id.index()] = u64::from(set.is_root || set.paths.iter().any(led_to));
     }
     sizes
 }
@@ -99,10 +102,10 @@ impl<'a> Renderer<'a> {
         }
     }
 
-    /// The reset of one user; nothing when the plan takes steps that are not
-    /// one user's.
+    /// The reset of a scope; nothing when the plan takes steps that no
+    /// statement can be made of. Of the users in scope it tells so many.
     #[must_use]
-    pub fn chain(&self, seed: &Seed<'_>) -> Option<Chain> {
+    pub fn chain(&self, seed: &Seed<'_>, named: usize) -> Option<Chain> {
         let mut links = Links {
             expressions: Vec::new(),
             counts: Vec::new(),
@@ -114,18 +117,18 @@ impl<'a> Renderer<'a> {
             if self.is_empty(*id) || direct.contains(id) {
                 continue;
             }
-            let (search, values) = self.search(*id, seed);
-            parameters.extend(values);
             let columns = list(self.set_columns(*id).into_iter().map(|(name, ..)| name));
             let name = Self::set_name(*id);
+            let search = self.search(&mut links, *id, seed, &mut parameters);
             links.add(&format!("{name} ({columns})"), &search);
             links.count(Tally::Found(*id), &name);
         }
         for (place, check) in self.plan.checks().iter().enumerate() {
             if let Some(statement) = self.check(check) {
-                links.ask(Tally::Forbidden(place), &statement);
+                links.ask(Tally::Forbidden(place), &statement.sql);
             }
         }
+        self.ask_for_users(&mut links, seed, named, &mut parameters)?;
         for (place, step) in self.plan.steps().iter().enumerate() {
             let change = match step {
                 Step::Restore(step) => self.restore(step),
@@ -206,28 +209,68 @@ impl<'a> Renderer<'a> {
         paths.len() < 2 || paths.iter().all(is_one_column)
     }
 
-    /// The rows of a set.
-    fn search(&self, id: SetId, seed: &Seed<'_>) -> (String, Vec<String>) {
+    /// What there is to be known about the users in scope. One user is known.
+    fn ask_for_users(
+        &self,
+        links: &mut Links,
+        seed: &Seed<'_>,
+        named: usize,
+        parameters: &mut Vec<String>,
+    ) -> Option<()> {
+        let (Seed::TestUsers(eligible) | Seed::Marked { eligible, .. }) = seed else {
+            return Some(());
+        };
+        let users = self.plan.model().users().table;
+        let mut sets = self.plan.sets();
+        let Some((set, _)) = sets.find(|(_, set)| set.is_root && set.table == users) else {
+            return Some(());
+        };
+        if !self.live_paths(set).is_empty() {
+            links.ask(Tally::Ineligible, &self.ineligible(set, eligible).sql);
+        }
+        if let Some(query) = self.over(set, seed, parameters) {
+            links.ask(Tally::PassedOver, &query);
+        }
+        let users = self.dialect.as_json(&self.users(set, named).sql)?;
+        links.ask(Tally::Users, &users);
+        Some(())
+    }
+
+    /// The rows of a set. Those that the scope names are locked first, as
+    /// they are by [`Renderer::seed`]; one user is locked already.
+    fn search(
+        &self,
+        links: &mut Links,
+        id: SetId,
+        seed: &Seed<'_>,
+        parameters: &mut Vec<String>,
+    ) -> String {
         let set = self.plan.set(id);
         let values = list(self.set_columns(id).into_iter().map(|(_, value, _)| value));
         let table = self.table(set.table);
-        let root = set.is_root.then(|| self.rooted(id, seed)).flatten();
-        let (root, parameters) = match root {
-            Some(root) => (Some(root.sql), root.parameters),
-            None => (None, Vec::new()),
-        };
+        let root = set.is_root.then(|| self.rooted(id, seed, parameters));
+        let root = root.flatten();
         let paths = self.live_paths(id);
         let ways = match self.may_be_joined(&paths) {
             true if paths.is_empty() => Vec::new(),
             true => vec![self.any_way(&paths)],
             false => paths.iter().map(|path| self.follows(path, None)).collect(),
         };
-        let searches: Vec<String> = root
-            .into_iter()
-            .chain(ways)
-            .map(|condition| format!("SELECT {values} FROM {table} AS {ROW} WHERE {condition}"))
-            .collect();
-        (searches.join(" UNION "), parameters)
+        let find = |rows: &str| format!("SELECT {values} FROM {table} AS {ROW} WHERE {rows}");
+        let mut searches = Vec::new();
+        match root {
+            Some(root) if !matches!(seed, Seed::Key(_)) => {
+                let name = format!("resetd_root_{}", id.index());
+                links.add(&name, &(find(&root) + self.dialect.for_update()));
+                searches.push(format!("SELECT * FROM {name}"));
+            }
+            root => searches.extend(root.iter().map(|root| find(root))),
+        }
+        searches.extend(ways.iter().map(|way| find(way)));
+        match searches.is_empty() {
+            true => find("1 = 0"),
+            false => searches.join(" UNION "),
+        }
     }
 
     /// The sets that need not be found before they are deleted: one condition

@@ -46,30 +46,16 @@ pub struct Eligible {
     pub protected: Vec<String>,
 }
 
-/// A condition and the values of its parameters.
-pub(super) struct Condition {
-    pub(super) sql: String,
-    pub(super) parameters: Vec<String>,
-}
-
-impl Condition {
-    fn plain(sql: String) -> Self {
-        Self {
-            sql,
-            parameters: Vec::new(),
-        }
-    }
-}
-
 impl Renderer<'_> {
     /// Finds the rows of a root set, and locks them against everybody else: a
     /// row that another transaction is changing is waited for and judged as
     /// it is then. Nothing when the scope names none there.
     #[must_use]
     pub fn seed(&self, set: SetId, seed: &Seed<'_>) -> Option<Statement> {
-        let condition = self.rooted(set, seed)?;
-        let sql = self.insert(set, &[condition.sql], 0) + self.dialect.for_update();
-        Some(Statement::new(sql, condition.parameters))
+        let mut parameters = Vec::new();
+        let condition = self.rooted(set, seed, &mut parameters)?;
+        let sql = self.insert(set, &[condition], 0) + self.dialect.for_update();
+        Some(Statement::new(sql, parameters))
     }
 
     /// Makes what reading the places of markers needs.
@@ -94,25 +80,53 @@ impl Renderer<'_> {
     /// Counts the users that the seed names but that may not go.
     #[must_use]
     pub fn passed_over(&self, set: SetId, seed: &Seed<'_>) -> Option<Statement> {
+        let mut parameters = Vec::new();
+        let sql = self.over(set, seed, &mut parameters)?;
+        Some(Statement::new(sql, parameters))
+    }
+
+    pub(super) fn over(
+        &self,
+        set: SetId,
+        seed: &Seed<'_>,
+        parameters: &mut Vec<String>,
+    ) -> Option<String> {
         let table = self.plan.set(set).table;
         if table != self.plan.model().users().table {
             return None;
         }
-        let (named, eligible) = match seed {
+        let condition = match seed {
             Seed::Key(_) | Seed::Orphans | Seed::Recipe | Seed::Kept { .. } => return None,
-            Seed::TestUsers(eligible) => {
-                (Condition::plain(self.has_test_email(eligible)), eligible)
-            }
-            Seed::Marked { session, eligible } => (self.marked(set, *session)?, eligible),
+            Seed::TestUsers(eligible) => format!(
+                "{} AND {}",
+                self.is_barred(eligible),
+                self.has_test_email(eligible)
+            ),
+            Seed::Marked { session, eligible } => format!(
+                "{} AND NOT {}",
+                self.marked(set, *session, parameters)?,
+                self.may_go(eligible)
+            ),
         };
-        let sql = format!(
-            "SELECT {} FROM {} AS {ROW} WHERE {} AND NOT {}",
+        Some(format!(
+            "SELECT {} FROM {} AS {ROW} WHERE {condition}",
             self.rows_counted(),
             self.table(table),
-            named.sql,
-            self.may_go(eligible),
-        );
-        Some(Statement::new(sql, named.parameters))
+        ))
+    }
+
+    /// Counts all users, and those whom the seed names and who may go.
+    #[must_use]
+    pub fn share_of_users(&self, eligible: &Eligible) -> Statement {
+        Statement::plain(format!(
+            "SELECT {rows}, {} FROM {} AS {ROW}",
+            self.dialect.as_text(&format!(
+                "COALESCE(sum(CASE WHEN {} THEN 1 ELSE 0 END), 0)",
+                self.may_go(eligible)
+            )),
+            self.table(self.plan.model().users().table),
+            rows = self.rows_counted(),
+        ))
     }
 
     /// Counts the users of a set that may not go.
@@ -182,40 +196,47 @@ impl Renderer<'_> {
         )))
     }
 
-    pub(super) fn rooted(&self, set: SetId, seed: &Seed<'_>) -> Option<Condition> {
+    /// Which rows of a set the scope names; the values go behind those of the
+    /// statement's parameters that are there already.
+    pub(super) fn rooted(
+        &self,
+        set: SetId,
+        seed: &Seed<'_>,
+        parameters: &mut Vec<String>,
+    ) -> Option<String> {
         let users = self.plan.model().users();
         let is_users = self.plan.set(set).table == users.table;
         match seed {
             Seed::Key(key) => {
                 let column = self.schema().table(users.table).column(users.key);
                 let name = self.dialect.quote(&column.name);
-                let value = self.dialect.parameter(1, Some(column));
-                is_users.then(|| Condition {
-                    sql: format!("{ROW}.{name} = {value}"),
-                    parameters: vec![(*key).to_owned()],
+                is_users.then(|| {
+                    parameters.push((*key).to_owned());
+                    let value = self.dialect.parameter(parameters.len(), Some(column));
+                    format!("{ROW}.{name} = {value}")
                 })
             }
-            Seed::TestUsers(eligible) => is_users.then(|| Condition::plain(self.may_go(eligible))),
+            Seed::TestUsers(eligible) => is_users.then(|| self.may_go(eligible)),
             Seed::Marked { session, eligible } => {
-                let mut marked = self.marked(set, *session)?;
-                if is_users {
-                    marked.sql = format!("{} AND {}", marked.sql, self.may_go(eligible));
-                }
-                Some(marked)
+                let marked = self.marked(set, *session, parameters)?;
+                Some(match is_users {
+                    true => format!("{marked} AND {}", self.may_go(eligible)),
+                    false => marked,
+                })
             }
             Seed::Orphans => {
                 let condition = self.plan.model().orphans().get(&self.plan.set(set).table)?;
                 let is_root = self.plan.set(set).is_root;
-                is_root.then(|| Condition::plain(format!("({condition})")))
+                is_root.then(|| format!("({condition})"))
             }
-            Seed::Recipe => self.named(set).map(Condition::plain),
+            Seed::Recipe => self.named(set),
             Seed::Kept { admins, protected } if !admins && protected.is_empty() => None,
             Seed::Kept { admins, protected } => {
                 let mut kept = vec![self.is_listed(protected)];
                 if *admins {
                     kept.push(self.is_admin());
                 }
-                is_users.then(|| Condition::plain(format!("({})", kept.join(" OR "))))
+                is_users.then(|| format!("({})", kept.join(" OR ")))
             }
         }
     }
@@ -237,13 +258,21 @@ impl Renderer<'_> {
         }
     }
 
-    fn may_go(&self, eligible: &Eligible) -> String {
-        let mut parts = vec![self.has_test_email(eligible)];
-        if !eligible.include_admins {
-            parts.push(format!("NOT {}", self.is_admin()));
+    pub(super) fn may_go(&self, eligible: &Eligible) -> String {
+        format!(
+            "({} AND NOT {})",
+            self.has_test_email(eligible),
+            self.is_barred(eligible)
+        )
+    }
+
+    /// Two-valued, and cheaper than to look at an e-mail.
+    fn is_barred(&self, eligible: &Eligible) -> String {
+        let listed = self.is_listed(&eligible.protected);
+        match eligible.include_admins {
+            true => listed,
+            false => format!("({} OR {listed})", self.is_admin()),
         }
-        parts.push(format!("NOT {}", self.is_listed(&eligible.protected)));
-        format!("({})", parts.join(" AND "))
     }
 
     fn has_test_email(&self, eligible: &Eligible) -> String {
@@ -285,17 +314,18 @@ impl Renderer<'_> {
 
     /// True for rows that carry the marker, and the session's id where one is
     /// asked for; NULL for some others, so that an index can serve it.
-    fn marked(&self, set: SetId, session: Option<&str>) -> Option<Condition> {
+    fn marked(
+        &self,
+        set: SetId,
+        session: Option<&str>,
+        parameters: &mut Vec<String>,
+    ) -> Option<String> {
         let model = self.plan.model();
         let cleanup = model.policy().cleanup.as_ref()?;
         let table = self.plan.set(set).table;
         let root = model.marked().find(|root| root.table == table)?;
-        let mut parameters = Vec::new();
-        let places = self.places(root, cleanup, session, &mut parameters);
-        Some(Condition {
-            sql: format!("({})", places.join(" OR ")),
-            parameters,
-        })
+        let places = self.places(root, cleanup, session, parameters);
+        Some(format!("({})", places.join(" OR ")))
     }
 
     fn places(

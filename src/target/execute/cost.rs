@@ -1,9 +1,6 @@
 //! What deleting costs a database, by what was measured on PostgreSQL 15 with
 //! two cores: `benches/run --only constants` measures it again.
 
-/// Deleting a row that nothing refers to, in microseconds (0.8 to 4).
-pub const DELETED_ROW_US: f64 = 2.0;
-
 /// Looking for rows that refer to a deleted one, for each indexed foreign key
 /// that leads to its table, in microseconds.
 pub const CHECKED_KEY_US: f64 = 4.8;
@@ -19,10 +16,6 @@ pub const VALIDATED_ROW_US: f64 = 0.24;
 /// Dropping and adding back a foreign key, besides its validation, in
 /// microseconds.
 pub const ADDED_KEY_US: f64 = 400.0;
-
-/// Filling a temporary table with keys and telling the planner about it, in
-/// microseconds.
-pub const SET_US: f64 = 600.0;
 
 /// A number of rows in calculations.
 pub(super) fn rows(count: u64) -> f64 {

@@ -257,7 +257,10 @@ impl Target {
     ) -> Result<Option<Executed>, Error> {
         let (deadline, brake) = (request.deadline, request.brake.clone());
         let hold = request.start.hold();
-        let transaction = self.begin_held(deadline, brake, hold).await?;
+        let mut transaction = self.begin_held(deadline, brake, hold).await?;
+        if hold == Hold::Exclusive {
+            transaction.interruptible(self).await?;
+        }
         let mut execution = Execution::new(transaction, cleared, request, progress);
         let worked = execution.work_swiftly().await;
         let transaction = execution.transaction;
@@ -493,12 +496,7 @@ impl Execution<'_> {
         }
         if let Some(statement) = self.renderer().passed_over(set, seed) {
             let rows = self.transaction.count("counting users", &statement).await?;
-            if rows > 0 {
-                changes.warnings.push(format!(
-                    "passed over {}: admins, protected, or no test users",
-                    counted(rows, "user")
-                ));
-            }
+            changes.warnings.extend(passed_over(rows));
         }
         if changes.user_count == 0 && matches!(self.plan.scope(), Scope::TestUsers(_)) {
             changes
@@ -592,6 +590,16 @@ impl Execution<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells of users that were named and may not go.
+fn passed_over(users: u64) -> Option<String> {
+    (users > 0).then(|| {
+        format!(
+            "passed over {}: admins, protected, or no test users",
+            counted(users, "user")
+        )
+    })
 }
 
 /// What a proof says.

@@ -8,7 +8,7 @@ use crate::{
     dialect::Dialect,
     operation::Mode,
     plan::{Cleared, Plan, Step},
-    schema::TableId,
+    schema::{Origin, TableId},
 };
 
 /// How a plan is carried out.
@@ -47,16 +47,31 @@ pub fn strategy(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Choice
         },
         None => Choice {
             strategy: Strategy::Chain,
-            reason: "one user's rows are few, and one statement finds and deletes them",
+            reason: "the rows are few, and one statement finds and deletes them",
         },
     }
 }
 
 /// Why a plan cannot be one statement.
 fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'static str> {
-    let Start::User { .. } = &request.start else {
-        return Some("more than one user's rows can be in scope");
-    };
+    match &request.start {
+        Start::User { .. } if is_of_users_alone(&request.elsewhere, plan) => {}
+        Start::TestUsers(_)
+        | Start::Marked {
+            session: Some(_), ..
+        } if request.elsewhere.wanted(plan).next().is_none() => {}
+        Start::User { .. }
+        | Start::TestUsers(_)
+        | Start::Marked {
+            session: Some(_), ..
+        } => {
+            return Some("Redis keys or files go with the rows, and are read from them first");
+        }
+        Start::Marked { session: None, .. }
+        | Start::Orphans
+        | Start::Recipe { .. }
+        | Start::Everything { .. } => return Some("many rows can be in scope"),
+    }
     if request.besides.password.is_some() {
         return Some("a password is set with it, and read back");
     }
@@ -66,8 +81,8 @@ fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'st
     if request.mode == Mode::DryRun || request.expected.is_some() {
         return Some("the rows are compared with those of a dry run");
     }
-    if !is_of_users_alone(&request.elsewhere, plan) {
-        return Some("Redis keys or files go with the rows, and are read from them first");
+    if matches!(request.start, Start::TestUsers(_)) && is_dear(plan) {
+        return Some("keys without an index are dropped, which is quicker than any look for them");
     }
     if plan.sets().count() > CHAINED_SETS {
         return Some("too many tables are in scope for one statement");
@@ -85,6 +100,19 @@ fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'st
         return Some("the database writes to what rows are found by");
     }
     steps(plan)
+}
+
+/// True when a key without an index leads to rows that go, and may be dropped
+/// meanwhile.
+fn is_dear(plan: &Plan) -> bool {
+    let (schema, changed) = (plan.schema(), plan.changed_tables());
+    let mut keys = schema.foreign_keys();
+    plan.model().policy().bulk.exclusive
+        && keys.any(|(id, key)| {
+            key.origin == Origin::Catalogue
+                && changed.contains(&key.parent)
+                && !schema.is_indexed(id)
+        })
 }
 
 /// Steps that cannot be parts of one statement: it changes a row once, and

@@ -15,7 +15,8 @@ use crate::{
 };
 
 cases! {
-    POSTGRES: one_statement, one_statement_at_every_level, step_by_step, given_up;
+    POSTGRES: one_statement, one_statement_at_every_level, step_by_step, given_up,
+        few_of_many, without_keys, keys_that_stay, keys_that_others_hold;
 }
 
 const SHOP: &str = "
@@ -138,4 +139,109 @@ async fn given_up(kind: Kind) {
         ),
         "friends -1, reviews -1, users -1"
     );
+}
+
+/// A crowd of whom two in five are test users, and a part of them admins.
+const CROWD: &str = "
+    CREATE TABLE users (id int PRIMARY KEY, email text UNIQUE, user_type text, bio text,
+        invited_by int REFERENCES users ON DELETE SET NULL);
+    CREATE TABLE orders (id int PRIMARY KEY, user_id int NOT NULL REFERENCES users);
+    CREATE TABLE lines (order_id int REFERENCES orders, number int, note text,
+        PRIMARY KEY (order_id, number));
+    CREATE TABLE stock (order_id int, number int, at text,
+        FOREIGN KEY (order_id, number) REFERENCES lines);
+    CREATE TABLE reviews (id int PRIMARY KEY, author int NOT NULL REFERENCES users,
+        order_id int REFERENCES orders DEFERRABLE INITIALLY DEFERRED,
+        seen_by int REFERENCES users ON DELETE SET NULL);
+    INSERT INTO users SELECT n, 'u' || n || CASE WHEN n % 5 < 2 THEN '@test.com'
+        ELSE '@live.org' END, CASE WHEN n % 20 = 0 THEN 'admin' END, 'x', NULLIF(n / 7, 0)
+        FROM generate_series(1, 1000) AS n;
+    INSERT INTO orders SELECT n, 1 + n % 1000 FROM generate_series(1, 3000) AS n;
+    INSERT INTO lines SELECT 1 + n % 3000, n / 3000, 'l' FROM generate_series(0, 8999) AS n;
+    INSERT INTO stock SELECT order_id, number, 's' FROM lines WHERE number < 2;
+    INSERT INTO reviews SELECT n, 1 + n % 1000, 1 + (n * 7) % 3000, 1 + (n * 3) % 1000
+        FROM generate_series(1, 4000) AS n;
+";
+
+const EXCLUSIVE: &str = "[bulk]\nexclusive = true\n";
+
+fn crowd_policy(more: &str) -> String {
+    let admins = "admins = { column = \"user_type\", values = [\"admin\"] }";
+    format!("{POLICY}{admins}\n{more}")
+}
+
+/// The foreign keys of a database, as they are declared.
+const KEYS: &str = "SELECT conrelid::regclass::text, conname::text, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace
+    ORDER BY 1, 2";
+
+/// Few test users go in one statement, and a session's rows as well.
+async fn few_of_many(kind: Kind) {
+    let sql = format!("{CROWD}; UPDATE users SET email = 'u' || id || '@live.org' WHERE id > 200");
+    let world = World::make(kind, &sql, &crowd_policy("")).await;
+    let dry = world.reset(&world.test_users(false), Mode::DryRun).await;
+    let twin = World::make(kind, &sql, &crowd_policy("")).await;
+    assert_eq!(way(&twin, &twin.test_users(false)).await, Strategy::Chain);
+    let dry = dry.unwrap();
+    assert_eq!(dry.user_count, 70);
+    assert_eq!(
+        dry.warnings,
+        ["passed over 10 users: admins, protected, or no test users"]
+    );
+    let done = world.reset(&world.test_users(false), Mode::Execute).await;
+    assert_eq!(done.unwrap(), dry, "a dry run says what the run then does");
+    assert_eq!(world.left().await, twin.left().await);
+}
+
+/// Many go while the keys that lead to them are gone; then those are there
+/// again, and everything is as it is after the plain way.
+async fn without_keys(kind: Kind) {
+    let world = World::make(kind, CROWD, &crowd_policy(EXCLUSIVE)).await;
+    let plain = World::make(kind, CROWD, &crowd_policy("")).await;
+    let keys = world.ask(KEYS).await;
+    let dry = world.reset(&world.test_users(false), Mode::DryRun).await;
+    let expected = plain.reset(&plain.test_users(false), Mode::Execute).await;
+    assert_eq!(dry.unwrap(), expected.unwrap());
+    assert_eq!(world.ask(KEYS).await, keys, "a dry run changes no key");
+    assert_eq!(
+        way(&world, &world.test_users(false)).await,
+        Strategy::Unlinked
+    );
+    assert_eq!(world.ask(KEYS).await, keys, "every key is there again");
+    let rows = "SELECT id, email, bio, invited_by FROM users ORDER BY id";
+    assert_eq!(
+        world.ask(&to_text(rows)).await,
+        plain.ask(&to_text(rows)).await
+    );
+    for table in ["orders", "lines", "stock", "reviews"] {
+        let rows = to_text(&format!("SELECT * FROM {table} ORDER BY 1, 2"));
+        assert_eq!(world.ask(&rows).await, plain.ask(&rows).await, "{table}");
+    }
+}
+
+fn to_text(rows: &str) -> String {
+    format!("SELECT r::text FROM ({rows}) AS r")
+}
+
+/// What adding a key back would not restore stays where it is.
+async fn keys_that_stay(kind: Kind) {
+    let said = "COMMENT ON CONSTRAINT orders_user_id_fkey ON orders IS 'as it was';
+        SET CONSTRAINTS ALL IMMEDIATE; CREATE INDEX ON reviews (author)";
+    let world = World::make(kind, &format!("{CROWD};{said}"), &crowd_policy(EXCLUSIVE)).await;
+    assert_eq!(
+        way(&world, &world.test_users(false)).await,
+        Strategy::Unlinked
+    );
+    let comment = "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint
+        WHERE conname = 'orders_user_id_fkey'";
+    assert_eq!(world.ask(comment).await, "as it was");
+}
+
+/// Whoever reads a table is not waited for: its keys stay, too.
+async fn keys_that_others_hold(kind: Kind) {
+    let world = World::make(kind, CROWD, &crowd_policy(EXCLUSIVE)).await;
+    let mut reader = world.connect().await;
+    reader.run("BEGIN; SELECT count(*) FROM lines").await.unwrap();
+    assert_eq!(way(&world, &world.test_users(false)).await, Strategy::Sets);
+    reader.run("ROLLBACK").await.unwrap();
 }

@@ -144,7 +144,7 @@ pub fn policy(domains: &[&str]) -> String {
         .collect();
     format!(
         "[users]\ntable = \"users\"\nkey = \"id\"\nemail = \"email\"\ntype = \"user_type\"\n\
-         test_domains = [{}]\n",
+         test_domains = [{}]\n[bulk]\nexclusive = true\n",
         domains.join(", ")
     )
 }

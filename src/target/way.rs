@@ -30,5 +30,6 @@ fn name(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Chain => "one statement",
         Strategy::Sets => "step by step",
+        Strategy::Unlinked => "step by step, without foreign keys",
     }
 }

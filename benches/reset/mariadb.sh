@@ -30,11 +30,13 @@ fail() {
     exit 1
 }
 cd "$folder"
+# Servers that start take away what they find of others in a shared folder.
+$as mkdir tmp
 touch "$folder/log" && chmod 666 "$folder/log"
 $as mariadb-install-db --no-defaults --datadir="$folder/data" --skip-test-db \
     --auth-root-authentication-method=normal --innodb-log-file-size=16M \
     --innodb-flush-log-at-trx-commit=0 >"$folder/log" 2>&1 || fail
-$as mariadbd --no-defaults --datadir="$folder/data" --port="$port" --bind-address=127.0.0.1 \
+$as mariadbd --no-defaults --datadir="$folder/data" --tmpdir="$folder/tmp" --port="$port" --bind-address=127.0.0.1 \
     --socket="$folder/socket" --pid-file="$folder/pid" --skip-name-resolve --skip-log-bin \
     --character-set-server=utf8mb4 --collation-server=utf8mb4_general_ci \
     --max-connections=300 --innodb-buffer-pool-size=1G --innodb-log-file-size=2G \

@@ -18,16 +18,16 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-use crate::proto::full_reset_response::Event;
+use crate::proto::event::Kind;
 use crate::proto::operation_service_client::OperationServiceClient;
 use crate::proto::reset_service_client::ResetServiceClient;
 use crate::proto::{
     CancelOperationRequest, CancelOperationResponse, CleanupRequest, CleanupResponse,
-    ClearCacheRequest, ClearCacheResponse, CreateTestUserRequest, CreateTestUserResponse,
-    FullResetRequest, FullResetResponse, GetStatusRequest, GetStatusResponse,
-    ListOperationsRequest, ListOperationsResponse, ResetTestUsersRequest, ResetTestUsersResponse,
-    ResetUserRequest, ResetUserResponse, RunRecipeRequest, RunRecipeResponse, SetPasswordRequest,
-    SetPasswordResponse, StatisticsRequest, StatisticsResponse, run_recipe_response,
+    ClearCacheRequest, ClearCacheResponse, CreateTestUserRequest, CreateTestUserResponse, Event,
+    FullResetRequest, GetStatusRequest, GetStatusResponse, ListOperationsRequest,
+    ListOperationsResponse, ResetTestUsersRequest, ResetTestUsersResponse, ResetUserRequest,
+    ResetUserResponse, RunRecipeRequest, SetPasswordRequest, SetPasswordResponse,
+    StatisticsRequest, StatisticsResponse,
 };
 
 /// The port of an address that has neither a scheme nor a port.
@@ -60,7 +60,7 @@ pub struct Client {
 /// operation does not depend on anybody reading them: dropping this does not
 /// stop it.
 pub struct Events {
-    stream: Pin<Box<dyn Stream<Item = Result<FullResetResponse, Status>> + Send>>,
+    stream: Pin<Box<dyn Stream<Item = Result<Option<Event>, Status>> + Send>>,
     client: Client,
     started: Instant,
     finished: bool,
@@ -273,7 +273,8 @@ impl Client {
         let (request, started) = self.request(request);
         let answer = self.resets.clone().full_reset(request).await;
         let stream = self.read(answer, started)?;
-        Ok(self.events(Box::pin(stream), started))
+        let events = stream.map(|message| message.map(|message| message.event));
+        Ok(self.events(Box::pin(events), started))
     }
 
     /// Begins a recipe and gives its events.
@@ -285,13 +286,13 @@ impl Client {
         let (request, started) = self.request(request);
         let answer = self.resets.clone().run_recipe(request).await;
         let stream = self.read(answer, started)?;
-        let stream = stream.map(|message| message.map(of_recipe));
-        Ok(self.events(Box::pin(stream), started))
+        let events = stream.map(|message| message.map(|message| message.event));
+        Ok(self.events(Box::pin(events), started))
     }
 
     fn events(
         &self,
-        stream: Pin<Box<dyn Stream<Item = Result<FullResetResponse, Status>> + Send>>,
+        stream: Pin<Box<dyn Stream<Item = Result<Option<Event>, Status>> + Send>>,
         started: Instant,
     ) -> Events {
         Events {
@@ -379,24 +380,6 @@ impl Client {
     }
 }
 
-/// An event of a recipe as one of a full reset.
-fn of_recipe(message: RunRecipeResponse) -> FullResetResponse {
-    use run_recipe_response::Event as Told;
-    let event = message.event.map(|event| match event {
-        Told::Started(event) => Event::Started(event),
-        Told::StepStarted(event) => Event::StepStarted(event),
-        Told::StepFinished(event) => Event::StepFinished(event),
-        Told::Committed(event) => Event::Committed(event),
-        Told::HookFinished(event) => Event::HookFinished(event),
-        Told::EffectsFinished(event) => Event::EffectsFinished(event),
-        Told::Finished(event) => Event::Finished(event),
-    });
-    FullResetResponse {
-        number: message.number,
-        event,
-    }
-}
-
 impl Events {
     /// The next event, when there is one; nothing after the last.
     ///
@@ -404,7 +387,7 @@ impl Events {
     ///
     /// See [`Client::get_status`]. Unless `committed` came before, an
     /// [`Error::Answer`] means that nothing was changed.
-    pub async fn next(&mut self) -> Result<Option<FullResetResponse>, Error> {
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         // The transport's own timeout ends with the headers of an answer.
         let next = match self.client.timeout {
             None => self.stream.next().await.transpose(),
@@ -417,8 +400,9 @@ impl Events {
                 })?,
         };
         let next = next.map_err(|status| self.client.failure(status, self.started.elapsed()))?;
+        let next = next.map(Option::unwrap_or_default);
         match &next {
-            Some(message) => self.finished |= matches!(message.event, Some(Event::Finished(_))),
+            Some(event) => self.finished |= matches!(event.kind, Some(Kind::Finished(_))),
             // A proxy may end a stream as if nothing were missing.
             None if !self.finished => {
                 return Err(Error::Broken {

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::{names, units};
 use crate::client;
-use crate::proto::full_reset_response::Event;
+use crate::proto::event::Kind;
 use crate::proto::{
     Advice, CleanupResponse, ClearCacheResponse, CreateTestUserResponse, EffectCounts, Elsewhere,
-    FileRoot, FullResetResponse, GetStatusResponse, GuardLayer, Marker, PlanEdge, Recipe,
-    ResetResult, SetPasswordResponse, StatisticsResponse, Strategy, TestUser,
+    Event, FileRoot, GetStatusResponse, GuardLayer, Marker, PlanEdge, Recipe, ResetResult,
+    SetPasswordResponse, StatisticsResponse, Strategy, TestUser,
 };
 
 /// The state of a target.
@@ -178,20 +178,20 @@ pub(super) fn cleanup(response: &CleanupResponse) -> Value {
 }
 
 /// One event of a full reset. The last one holds the result.
-pub(super) fn event(message: &FullResetResponse) -> Value {
-    let number = message.number;
-    match &message.event {
+pub(super) fn event(event: &Event) -> Value {
+    let number = event.number;
+    match &event.kind {
         // Of a server that is newer than this client.
         None => json!({ "number": number }),
-        Some(Event::Started(started)) => json!({
+        Some(Kind::Started(started)) => json!({
             "number": number,
             "started": { "operation_id": started.operation_id, "steps": started.steps },
         }),
-        Some(Event::StepStarted(step)) => json!({
+        Some(Kind::StepStarted(step)) => json!({
             "number": number,
             "step_started": { "step": step.step, "title": step.title },
         }),
-        Some(Event::StepFinished(step)) => json!({
+        Some(Kind::StepFinished(step)) => json!({
             "number": number,
             "step_finished": {
                 "step": step.step,
@@ -199,19 +199,19 @@ pub(super) fn event(message: &FullResetResponse) -> Value {
                 "duration_seconds": seconds(step.duration),
             },
         }),
-        Some(Event::Committed(_)) => json!({ "number": number, "committed": {} }),
-        Some(Event::HookFinished(hook)) => json!({
+        Some(Kind::Committed(_)) => json!({ "number": number, "committed": {} }),
+        Some(Kind::HookFinished(hook)) => json!({
             "number": number,
             "hook_finished": {
                 "command": hook.command,
                 "duration_seconds": seconds(hook.duration),
             },
         }),
-        Some(Event::EffectsFinished(effects)) => json!({
+        Some(Kind::EffectsFinished(effects)) => json!({
             "number": number,
             "effects_finished": { "effects": effects.effects.as_ref().map(counts) },
         }),
-        Some(Event::Finished(finished)) => json!({
+        Some(Kind::Finished(finished)) => json!({
             "number": number,
             "finished": { "result": finished.result.as_ref().map(reset) },
         }),
@@ -453,21 +453,21 @@ mod tests {
             duration: None,
         };
         assert_eq!(
-            line(Some(Event::StepFinished(step))),
+            line(Some(Kind::StepFinished(step))),
             r#"{"number":1,"step_finished":{"step":2,"rows":7,"duration_seconds":null}}"#
         );
         let finished = Finished {
             result: Some(ResetResult::default()),
         };
-        let last = event_of(Some(Event::Finished(finished)));
+        let last = event_of(Some(Kind::Finished(finished)));
         assert_eq!(last["finished"]["result"]["total_rows"], json!(0));
         assert_eq!(line(None), r#"{"number":1}"#);
     }
 
-    fn event_of(of: Option<Event>) -> Value {
-        event(&FullResetResponse {
+    fn event_of(of: Option<Kind>) -> Value {
+        event(&Event {
             number: 1,
-            event: of,
+            kind: of,
         })
     }
 

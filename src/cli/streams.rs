@@ -9,10 +9,10 @@ use super::failure::Failure;
 use super::page::{Page, Tone};
 use super::{Form, json, print, put, units};
 use crate::client::{Client, Events};
-use crate::proto::full_reset_response::Event;
+use crate::proto::event::Kind;
 use crate::proto::{
-    FullResetRequest, FullResetResponse, GetStatusRequest, OperationStarted, ResetResult,
-    RunRecipeRequest, StepFinished,
+    Event, FullResetRequest, GetStatusRequest, OperationStarted, ResetResult, RunRecipeRequest,
+    StepFinished,
 };
 
 /// The width of a step's title; longer ones push what follows to the right.
@@ -145,33 +145,33 @@ impl Teller {
 
     /// What to print of an event at once: its line of JSON, or for people what
     /// they want to know of it.
-    fn tell(&mut self, message: FullResetResponse) -> String {
+    fn tell(&mut self, event: Event) -> String {
         match self.form {
-            Form::Json => format!("{}\n", json::event(&message)),
+            Form::Json => format!("{}\n", json::event(&event)),
             Form::Table(paint) => {
                 let mut page = Page::new(paint);
-                self.show(message, &mut page);
+                self.show(event, &mut page);
                 page.finish()
             }
         }
     }
 
-    fn show(&mut self, message: FullResetResponse, page: &mut Page) {
-        match message.event {
-            Some(Event::Started(started)) => self.begin(&started, page),
-            Some(Event::StepStarted(step)) => {
+    fn show(&mut self, event: Event, page: &mut Page) {
+        match event.kind {
+            Some(Kind::Started(started)) => self.begin(&started, page),
+            Some(Kind::StepStarted(step)) => {
                 self.titles.insert(step.step, step.title);
             }
-            Some(Event::StepFinished(step)) => self.step(step, page),
-            Some(Event::Committed(_)) => {
+            Some(Kind::StepFinished(step)) => self.step(step, page),
+            Some(Kind::Committed(_)) => {
                 page.line(Tone::Good, "✅ All changes committed successfully!");
             }
             // The result says the same.
-            Some(Event::EffectsFinished(_)) => {}
-            Some(Event::HookFinished(hook)) => {
+            Some(Kind::EffectsFinished(_)) => {}
+            Some(Kind::HookFinished(hook)) => {
                 page.line(Tone::Faint, &format!("hook {} ended", hook.command));
             }
-            Some(Event::Finished(finished)) => self.result = finished.result,
+            Some(Kind::Finished(finished)) => self.result = finished.result,
             // Of a server that is newer than this client.
             None => {}
         }
@@ -223,18 +223,18 @@ mod tests {
     use crate::cli::page::Paint;
     use crate::proto::{Committed, Finished, StepStarted};
 
-    fn events() -> Vec<Event> {
+    fn events() -> Vec<Kind> {
         let steps = [("delete order_items", 1_234), ("delete orders", 0)];
-        let mut events = vec![Event::Started(OperationStarted {
+        let mut events = vec![Kind::Started(OperationStarted {
             operation_id: "019abc".to_owned(),
             steps: steps.map(|(title, _)| title.to_owned()).to_vec(),
         })];
         for (step, (title, rows)) in (1..).zip(steps) {
-            events.push(Event::StepStarted(StepStarted {
+            events.push(Kind::StepStarted(StepStarted {
                 step,
                 title: title.to_owned(),
             }));
-            events.push(Event::StepFinished(StepFinished {
+            events.push(Kind::StepFinished(StepFinished {
                 step,
                 rows,
                 duration: Some(prost_types::Duration {
@@ -243,8 +243,8 @@ mod tests {
                 }),
             }));
         }
-        events.push(Event::Committed(Committed {}));
-        events.push(Event::Finished(Finished {
+        events.push(Kind::Committed(Committed {}));
+        events.push(Kind::Finished(Finished {
             result: Some(ResetResult {
                 success: true,
                 message: "the full reset changed 1234 rows".to_owned(),
@@ -257,9 +257,9 @@ mod tests {
     fn told(form: Form, dry_run: bool) -> (Vec<String>, String) {
         let mut teller = Teller::new(form, dry_run);
         let lines = (1..).zip(events()).map(|(number, event)| {
-            teller.tell(FullResetResponse {
+            teller.tell(Event {
                 number,
-                event: Some(event),
+                kind: Some(event),
             })
         });
         (lines.collect(), teller.finish())

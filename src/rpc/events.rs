@@ -16,7 +16,7 @@ use super::{reply, status};
 use crate::{
     engine::Running,
     operation::Progress,
-    proto::{self, full_reset_response::Event},
+    proto::{self, Event, event::Kind},
 };
 
 /// The events of one operation, the last of them its result or a status.
@@ -27,7 +27,7 @@ pub(super) type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>
 pub(super) fn of<T: 'static>(
     running: Running,
     progress: UnboundedReceiver<(u64, Progress)>,
-    message: fn(i64, Event) -> T,
+    message: fn(Event) -> T,
 ) -> Events<T> {
     let operation = running.operation.to_string();
     let last = Arc::new(AtomicU64::new(0));
@@ -35,8 +35,7 @@ pub(super) fn of<T: 'static>(
         let last = Arc::clone(&last);
         move |(number, progress)| {
             last.store(number, Ordering::Relaxed);
-            let event = reply::event(progress, &operation);
-            Ok((number, event))
+            Ok(reply::event(number, reply::kind(progress, &operation)))
         }
     });
     let end = tokio_stream::once(running).then(move |running| {
@@ -45,15 +44,13 @@ pub(super) fn of<T: 'static>(
             let finished = running.end().await;
             let finished = finished.map_err(|failure| status::failure(&failure))?;
             let result = reply::result(&finished).ok_or_else(status::invariant)?;
-            let event = Event::Finished(proto::Finished {
+            let finished = Kind::Finished(proto::Finished {
                 result: Some(result),
             });
-            Ok((last.load(Ordering::Relaxed) + 1, event))
+            let number = last.load(Ordering::Relaxed) + 1;
+            Ok(reply::event(number, finished))
         }
     });
-    let numbered = told.chain(end);
-    let numbered = numbered.map(move |event: Result<(u64, Event), Status>| {
-        event.map(|(number, event)| message(reply::number(number), event))
-    });
-    Box::pin(numbered)
+    let events = told.chain(end);
+    Box::pin(events.map(move |event: Result<Event, Status>| event.map(message)))
 }

@@ -26,11 +26,11 @@ use crate::{
     policy::MinimumRole,
     proto::{
         CleanupRequest, CleanupResponse, ClearCacheRequest, ClearCacheResponse,
-        CreateTestUserRequest, CreateTestUserResponse, FullResetRequest, FullResetResponse,
+        CreateTestUserRequest, CreateTestUserResponse, Event, FullResetRequest, FullResetResponse,
         GetStatusRequest, GetStatusResponse, ResetTestUsersRequest, ResetTestUsersResponse,
         ResetUserRequest, ResetUserResponse, RunRecipeRequest, RunRecipeResponse,
         SetPasswordRequest, SetPasswordResponse, StatisticsRequest, StatisticsResponse,
-        full_reset_response::Event, reset_service_server::ResetService,
+        reset_service_server::ResetService,
     },
     target::Deadline,
 };
@@ -116,7 +116,7 @@ impl Resets {
         call: &Call,
         target: &str,
         (terms, action): (Result<Terms, Error>, Result<Action, Error>),
-        message: fn(i64, Event) -> T,
+        message: fn(Event) -> T,
     ) -> Result<Response<events::Events<T>>, Status> {
         let early = |error| status::failure(&call.failed(error));
         let terms = terms.map_err(early)?;
@@ -262,7 +262,9 @@ impl ResetService for Resets {
         let target = message.target.clone();
         let terms = convert::terms(&message.request_id, &message.plan_token);
         let action = convert::full_reset(message);
-        self.follow(&call, &target, (terms, action), reply::full_reset_event)
+        self.follow(&call, &target, (terms, action), |event| FullResetResponse {
+            event: Some(event),
+        })
     }
 
     type RunRecipeStream = events::Events<RunRecipeResponse>;
@@ -276,7 +278,9 @@ impl ResetService for Resets {
         let target = message.target.clone();
         let terms = convert::terms(&message.request_id, &message.plan_token);
         let action = convert::run_recipe(message);
-        self.follow(&call, &target, (terms, action), reply::recipe_event)
+        self.follow(&call, &target, (terms, action), |event| RunRecipeResponse {
+            event: Some(event),
+        })
     }
 
     async fn set_password(

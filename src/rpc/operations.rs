@@ -94,7 +94,8 @@ impl OperationService for Operations {
         let events = events.map_err(early)?;
         let told = events.map(move |event| match event {
             Ok(Event::Progress(number, progress)) => {
-                Ok(reply::watched(number, progress, &message.operation_id))
+                let kind = reply::kind(progress, &message.operation_id);
+                Ok(reply::watched(reply::event(number, kind)))
             }
             Ok(Event::Ended(number, record)) => Ok(reply::ended(number, *record)),
             Err(error) => Err(status::failure(&call.failed(error))),

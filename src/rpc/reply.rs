@@ -14,7 +14,7 @@ use crate::{
     operation::{EffectCounts, Extent, Level, Mode, Progress, counted},
     plan::Fate,
     policy::MinimumRole,
-    proto::{self, full_reset_response::Event, plan_edge::Choice},
+    proto::{self, event::Kind, plan_edge::Choice},
 };
 
 pub(super) fn number(value: u64) -> i64 {
@@ -330,28 +330,36 @@ fn sentence(done: &ResetDone) -> String {
 }
 
 /// One event of an operation.
-pub(super) fn event(progress: Progress, operation: &str) -> Event {
+pub(super) fn event(place: u64, kind: Kind) -> proto::Event {
+    proto::Event {
+        number: number(place),
+        kind: Some(kind),
+    }
+}
+
+/// What an operation tells.
+pub(super) fn kind(progress: Progress, operation: &str) -> Kind {
     let place = |step: usize| i32::try_from(step).unwrap_or(i32::MAX);
     match progress {
-        Progress::Planned { steps } => Event::Started(proto::OperationStarted {
+        Progress::Planned { steps } => Kind::Started(proto::OperationStarted {
             operation_id: operation.to_owned(),
             steps,
         }),
-        Progress::StepStarted { step, title } => Event::StepStarted(proto::StepStarted {
+        Progress::StepStarted { step, title } => Kind::StepStarted(proto::StepStarted {
             step: place(step),
             title,
         }),
-        Progress::StepFinished { step, rows, took } => Event::StepFinished(proto::StepFinished {
+        Progress::StepFinished { step, rows, took } => Kind::StepFinished(proto::StepFinished {
             step: place(step),
             rows: number(rows),
             duration: span(took),
         }),
-        Progress::Committed => Event::Committed(proto::Committed {}),
-        Progress::HookFinished { command, took } => Event::HookFinished(proto::HookFinished {
+        Progress::Committed => Kind::Committed(proto::Committed {}),
+        Progress::HookFinished { command, took } => Kind::HookFinished(proto::HookFinished {
             command,
             duration: span(took),
         }),
-        Progress::EffectsFinished(counts) => Event::EffectsFinished(proto::EffectsFinished {
+        Progress::EffectsFinished(counts) => Kind::EffectsFinished(proto::EffectsFinished {
             effects: Some(effects(counts)),
         }),
     }
@@ -397,33 +405,20 @@ pub(super) fn operation(record: OperationRecord) -> proto::Operation {
 }
 
 /// One event, as a watcher is told.
-pub(super) fn watched(
-    place: u64,
-    progress: Progress,
-    operation: &str,
-) -> proto::WatchOperationResponse {
-    use proto::watch_operation_response::Event as Watched;
-    let event = match event(progress, operation) {
-        Event::Started(event) => Some(Watched::Started(event)),
-        Event::StepStarted(event) => Some(Watched::StepStarted(event)),
-        Event::StepFinished(event) => Some(Watched::StepFinished(event)),
-        Event::Committed(event) => Some(Watched::Committed(event)),
-        Event::HookFinished(event) => Some(Watched::HookFinished(event)),
-        Event::EffectsFinished(event) => Some(Watched::EffectsFinished(event)),
-        Event::Finished(_) => None,
-    };
+pub(super) fn watched(event: proto::Event) -> proto::WatchOperationResponse {
     proto::WatchOperationResponse {
-        number: number(place),
-        event,
+        event: Some(event),
+        operation: None,
     }
 }
 
 /// The last event, as a watcher is told.
 pub(super) fn ended(place: u64, record: OperationRecord) -> proto::WatchOperationResponse {
-    use proto::watch_operation_response::Event as Watched;
+    let operation = operation(record);
+    let result = operation.result.clone();
     proto::WatchOperationResponse {
-        number: number(place),
-        event: Some(Watched::Finished(operation(record))),
+        event: Some(event(place, Kind::Finished(proto::Finished { result }))),
+        operation: Some(operation),
     }
 }
 
@@ -526,30 +521,4 @@ pub(super) fn cleared(finished: &Finished<Done>) -> Option<proto::ClearCacheResp
         duration: span(finished.took),
         validate_only: dry,
     })
-}
-
-/// One event of a recipe: those of a full reset.
-pub(super) fn recipe_event(number: i64, event: Event) -> proto::RunRecipeResponse {
-    use proto::run_recipe_response::Event as Told;
-    let event = match event {
-        Event::Started(event) => Told::Started(event),
-        Event::StepStarted(event) => Told::StepStarted(event),
-        Event::StepFinished(event) => Told::StepFinished(event),
-        Event::Committed(event) => Told::Committed(event),
-        Event::HookFinished(event) => Told::HookFinished(event),
-        Event::EffectsFinished(event) => Told::EffectsFinished(event),
-        Event::Finished(event) => Told::Finished(event),
-    };
-    proto::RunRecipeResponse {
-        number,
-        event: Some(event),
-    }
-}
-
-/// One event of a full reset.
-pub(super) fn full_reset_event(number: i64, event: Event) -> proto::FullResetResponse {
-    proto::FullResetResponse {
-        number,
-        event: Some(event),
-    }
 }

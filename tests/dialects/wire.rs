@@ -13,7 +13,7 @@ use resetd::{
     policy::Policy,
     proto::{
         CancelOperationRequest, CreateTestUserRequest, FullResetRequest, ResetUserRequest,
-        full_reset_response::Event, operation_service_client::OperationServiceClient,
+        event::Kind as Event, operation_service_client::OperationServiceClient,
         reset_service_client::ResetServiceClient, reset_user_request::User,
     },
     server as daemon,
@@ -181,7 +181,7 @@ impl Wire {
         loop {
             match stream.message().await {
                 Ok(Some(message)) => {
-                    let event = message.event.unwrap();
+                    let event = message.event.unwrap().kind.unwrap();
                     if let Event::Started(started) = &event
                         && let Some(begun) = begun.take()
                     {

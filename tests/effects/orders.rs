@@ -5,7 +5,7 @@ use resetd::{
     client::{Error, Events},
     proto::{
         GetStatusRequest, ResetResult, RunRecipeRequest, SetPasswordRequest, SetPasswordResponse,
-        full_reset_response::Event, set_password_request::User,
+        event::Kind, set_password_request::User,
     },
 };
 
@@ -117,8 +117,8 @@ async fn run(world: &World, dry: bool) -> ResetResult {
     };
     let mut events: Events = world.client.run_recipe(request).await.unwrap();
     let mut result = None;
-    while let Some(message) = events.next().await.unwrap() {
-        if let Some(Event::Finished(finished)) = message.event {
+    while let Some(event) = events.next().await.unwrap() {
+        if let Some(Kind::Finished(finished)) = event.kind {
             result = finished.result;
         }
     }

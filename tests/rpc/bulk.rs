@@ -7,8 +7,8 @@ use resetd::{
     access::Role,
     address::Address,
     proto::{
-        CleanupRequest, CleanupResponse, FullResetRequest, FullResetResponse, GetStatusRequest,
-        ResetResult, ResetTestUsersRequest, full_reset_response::Event,
+        CleanupRequest, CleanupResponse, FullResetRequest, GetStatusRequest, ResetResult,
+        ResetTestUsersRequest, event::Kind,
     },
 };
 use tonic::Code;
@@ -50,7 +50,7 @@ async fn cleanup(caller: &Caller, session: Option<&str>) -> Result<CleanupRespon
 }
 
 /// All events of a full reset, and the status that it ended with.
-async fn full_reset(caller: &Caller, request: FullResetRequest) -> (Vec<Event>, Option<Told>) {
+async fn full_reset(caller: &Caller, request: FullResetRequest) -> (Vec<Kind>, Option<Told>) {
     let request = caller.request(request);
     let answer = caller.client.clone().full_reset(request).await;
     let mut stream = match answer {
@@ -60,9 +60,10 @@ async fn full_reset(caller: &Caller, request: FullResetRequest) -> (Vec<Event>, 
     let mut events = Vec::new();
     loop {
         match stream.message().await {
-            Ok(Some(FullResetResponse { number, event })) => {
-                events.push(event.unwrap());
-                assert_eq!(number, i64::try_from(events.len()).unwrap());
+            Ok(Some(message)) => {
+                let event = message.event.unwrap();
+                events.push(event.kind.unwrap());
+                assert_eq!(event.number, i64::try_from(events.len()).unwrap());
             }
             Ok(None) => return (events, None),
             Err(status) => return (events, Some(Told::of(&status))),
@@ -77,9 +78,9 @@ fn confirmed() -> FullResetRequest {
     }
 }
 
-fn result(events: &[Event]) -> &ResetResult {
+fn result(events: &[Kind]) -> &ResetResult {
     match events.last() {
-        Some(Event::Finished(finished)) => finished.result.as_ref().unwrap(),
+        Some(Kind::Finished(finished)) => finished.result.as_ref().unwrap(),
         other => panic!("the stream ended with {other:?}"),
     }
 }
@@ -234,8 +235,8 @@ async fn everything_goes_but_admins_and_kept_tables() {
 
     let (events, none) = full_reset(&superuser, confirmed()).await;
     assert!(none.is_none(), "{none:?}");
-    assert!(matches!(events.first(), Some(Event::Started(_))));
-    assert!(matches!(events[events.len() - 2], Event::Committed(_)));
+    assert!(matches!(events.first(), Some(Kind::Started(_))));
+    assert!(matches!(events[events.len() - 2], Kind::Committed(_)));
     assert_eq!(result(&events).tables, said.tables);
     let after = server.data.dump().await;
     assert_eq!(
@@ -279,12 +280,12 @@ async fn a_full_reset_that_fails_at_its_last_step_changes_nothing() {
     assert!(
         events
             .iter()
-            .any(|event| matches!(event, Event::StepFinished(_)))
+            .any(|event| matches!(event, Kind::StepFinished(_)))
     );
     assert!(
         !events
             .iter()
-            .any(|event| matches!(event, Event::Committed(_)))
+            .any(|event| matches!(event, Kind::Committed(_)))
     );
     before.assert_same(&server.data.dump().await, "a failed full reset");
 }

@@ -5,10 +5,10 @@ use prost_types::Timestamp;
 use resetd::{
     access::Role,
     proto::{
-        CancelOperationRequest, FullResetRequest, GetOperationRequest, ListOperationsRequest,
-        Operation, ResetTestUsersRequest, ResetUserRequest, WatchOperationRequest,
-        get_operation_request, operation::State, operation_service_client::OperationServiceClient,
-        watch_operation_response::Event,
+        CancelOperationRequest, Event, FullResetRequest, GetOperationRequest,
+        ListOperationsRequest, Operation, ResetTestUsersRequest, ResetUserRequest,
+        WatchOperationRequest, WatchOperationResponse, get_operation_request, operation::State,
+        operation_service_client::OperationServiceClient,
     },
 };
 use tonic::{Code, transport::Channel};
@@ -56,7 +56,7 @@ impl Reader {
         (answer.operations, answer.next_page_token)
     }
 
-    async fn watch(&self, id: &str, after: i64) -> Result<Vec<(i64, Event)>, Told> {
+    async fn watch(&self, id: &str, after: i64) -> Result<Vec<WatchOperationResponse>, Told> {
         let request = self.caller.request(WatchOperationRequest {
             operation_id: id.to_owned(),
             after_number: after,
@@ -66,7 +66,7 @@ impl Reader {
         let mut events = Vec::new();
         loop {
             match stream.message().await {
-                Ok(Some(event)) => events.push((event.number, event.event.unwrap())),
+                Ok(Some(event)) => events.push(event),
                 Ok(None) => return Ok(events),
                 Err(status) => return Err(Told::of(&status)),
             }
@@ -311,23 +311,23 @@ async fn an_operation_is_followed_from_any_event_on() {
     let id = id.to_str().unwrap().to_owned();
     let stream = stream.get_mut();
     let mut told = Vec::new();
-    while let Some(event) = stream.message().await.unwrap() {
-        told.push(event.number);
+    while let Some(message) = stream.message().await.unwrap() {
+        told.push(message.event.unwrap());
     }
     let reader = Reader::of(&server, Role::Viewer).await;
     let all = reader.watch(&id, 0).await.unwrap();
-    let numbers: Vec<i64> = all.iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, told);
-    let last = i64::try_from(numbers.len()).unwrap();
-    assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+    let events: Vec<Event> = all.iter().filter_map(|told| told.event.clone()).collect();
+    assert_eq!(events, told, "a watcher is told what the caller is");
+    let numbers = events.iter().map(|event| event.number);
+    assert!(numbers.eq((1..).take(all.len())), "{events:?}");
     for after in [1, 5, all.len() - 1] {
         let number = i64::try_from(after).unwrap();
         let rest = reader.watch(&id, number).await.unwrap();
         assert_eq!(rest[..], all[after..]);
     }
-    let (_, Event::Finished(last)) = all.last().unwrap() else {
-        panic!("the last event is {:?}", all.last());
-    };
+    let (last, others) = all.split_last().unwrap();
+    assert!(others.iter().all(|told| told.operation.is_none()));
+    let last = last.operation.as_ref().unwrap();
     assert_eq!(last.state(), State::Succeeded);
     assert!(last.result.as_ref().unwrap().total_rows > 1000);
     let alone = reader.by_id(&id).await;

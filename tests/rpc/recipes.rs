@@ -8,9 +8,8 @@ use resetd::{
     config::Config,
     engine::SeedText,
     proto::{
-        FullResetRequest, GetStatusRequest, ResetResult, RunRecipeRequest, RunRecipeResponse,
-        SetPasswordRequest, SetPasswordResponse, run_recipe_response::Event,
-        set_password_request::User,
+        FullResetRequest, GetStatusRequest, ResetResult, RunRecipeRequest, SetPasswordRequest,
+        SetPasswordResponse, event::Kind, set_password_request::User,
     },
 };
 use tonic::Code;
@@ -68,7 +67,7 @@ async fn run(
     recipe: &str,
     confirmation: &str,
     validate_only: bool,
-) -> Result<(Vec<Event>, ResetResult), Told> {
+) -> Result<(Vec<Kind>, ResetResult), Told> {
     let request = caller.request(RunRecipeRequest {
         recipe: recipe.to_owned(),
         confirmation: confirmation.to_owned(),
@@ -79,12 +78,13 @@ async fn run(
     let stream = caller.client.clone().run_recipe(request).await;
     let mut stream = stream.map_err(told)?.into_inner();
     let mut events = Vec::new();
-    while let Some(RunRecipeResponse { number, event }) = stream.message().await.map_err(told)? {
-        events.push(event.unwrap());
-        assert_eq!(number, i64::try_from(events.len()).unwrap());
+    while let Some(message) = stream.message().await.map_err(told)? {
+        let event = message.event.unwrap();
+        events.push(event.kind.unwrap());
+        assert_eq!(event.number, i64::try_from(events.len()).unwrap());
     }
     match events.pop() {
-        Some(Event::Finished(finished)) => Ok((events, finished.result.unwrap())),
+        Some(Kind::Finished(finished)) => Ok((events, finished.result.unwrap())),
         other => panic!("the events end with {other:?}"),
     }
 }
@@ -115,7 +115,7 @@ async fn a_recipe_takes_what_it_names_and_what_refers_to_that() {
     assert!(
         !events
             .iter()
-            .any(|event| matches!(event, Event::Committed(_)))
+            .any(|event| matches!(event, Kind::Committed(_)))
     );
     before.assert_same(&server.data.dump().await, "a dry run");
 
@@ -124,7 +124,7 @@ async fn a_recipe_takes_what_it_names_and_what_refers_to_that() {
     assert_eq!(result.message, "The history was deleted");
     assert_eq!(result.next_steps, ["Count the stock"]);
     assert!(
-        matches!(events.last(), Some(Event::Committed(_))),
+        matches!(events.last(), Some(Kind::Committed(_))),
         "{events:?}"
     );
     let after = server.data.dump().await;
@@ -257,7 +257,7 @@ async fn reseed(caller: &Caller, validate_only: bool) -> Result<ResetResult, Tol
     let mut stream = stream.map_err(told)?.into_inner();
     let mut result = None;
     while let Some(message) = stream.message().await.map_err(told)? {
-        if let Some(resetd::proto::full_reset_response::Event::Finished(end)) = message.event {
+        if let Some(Kind::Finished(end)) = message.event.unwrap().kind {
             result = end.result;
         }
     }

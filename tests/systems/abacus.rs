@@ -11,7 +11,7 @@ use resetd::{
     config::{Config, Variables},
     proto::{
         GetStatusRequest, ListOperationsRequest, ResetLevel, ResetResult, ResetUserRequest,
-        RunRecipeRequest, full_reset_response::Event, operation::State, reset_user_request::User,
+        RunRecipeRequest, event::Kind as Event, operation::State, reset_user_request::User,
     },
 };
 use tonic::Code;
@@ -182,8 +182,8 @@ async fn b09_every_step_is_told_with_its_rows(kind: Kind) {
     let mut events = admin.run_recipe(progress("RESET")).await.unwrap();
     let mut told = String::new();
     let mut steps = Vec::new();
-    while let Some(message) = events.next().await.unwrap() {
-        match message.event.unwrap() {
+    while let Some(event) = events.next().await.unwrap() {
+        match event.kind.unwrap() {
             Event::Started(started) => {
                 assert!(steps.is_empty());
                 steps = started.steps;

@@ -491,7 +491,7 @@ async fn c17_c22_one_user_as_all_of_them(_: Kind) {
 }
 
 async fn c19_every_step_is_told_and_recorded(_: Kind) {
-    use resetd::proto::full_reset_response::Event;
+    use resetd::proto::event::Kind as Event;
     let world = whole().await;
     let admin = world.admin().await;
     let request = RunRecipeRequest {
@@ -501,8 +501,8 @@ async fn c19_every_step_is_told_and_recorded(_: Kind) {
     };
     let mut events = admin.run_recipe(request).await.unwrap();
     let (mut begun, mut ended, mut committed) = (Vec::new(), 0, false);
-    while let Some(message) = events.next().await.unwrap() {
-        match message.event.unwrap() {
+    while let Some(event) = events.next().await.unwrap() {
+        match event.kind.unwrap() {
             Event::StepStarted(step) => begun.push(step.title),
             Event::StepFinished(_) => ended += 1,
             Event::Committed(_) => committed = true,

@@ -17,7 +17,7 @@ use resetd::{
     client::{Client, Error, Events, Options},
     config::{Config, Variables},
     guard::environment,
-    proto::{ResetResult, full_reset_response::Event},
+    proto::{ResetResult, event::Kind as Event},
     server,
 };
 use tempfile::TempDir;
@@ -324,8 +324,8 @@ async fn serve(
 pub async fn finished(events: Result<Events, Error>) -> Result<ResetResult, Error> {
     let mut events = events?;
     let mut result = None;
-    while let Some(message) = events.next().await? {
-        if let Some(Event::Finished(finished)) = message.event {
+    while let Some(event) = events.next().await? {
+        if let Some(Event::Finished(finished)) = event.kind {
             result = finished.result;
         }
     }

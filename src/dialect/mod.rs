@@ -260,10 +260,17 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// sets what holds for it.
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
 
-    /// How many bytes a table takes, as text.
-    fn bytes(&self, table: &str) -> String {
-        let _ = table;
-        "'0'".to_owned()
+    /// Asks, of tables of the target, which have rows: their places in the
+    /// list, from 1, and their bytes. Nothing where that is no one question.
+    fn filled(&self, tables: &[String]) -> Option<String> {
+        let _ = tables;
+        None
+    }
+
+    /// Asks for the number by which another connection stops what this one
+    /// does; nothing where that needs no other connection.
+    fn backend(&self) -> Option<&'static str> {
+        None
     }
 
     /// Asks whether our role may truncate tables inside a transaction; nothing

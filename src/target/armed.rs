@@ -188,40 +188,54 @@ pub(super) async fn seen(session: &mut Session, dialect: &dyn Dialect) -> Result
 /// `root`, a question with two columns, at once. It is no question for a
 /// database that was never armed.
 pub(super) fn everything(dialect: &dyn Dialect, root: &Statement) -> Statement {
+    let root_rows = "SELECT 'root', a, b, NULL, NULL, NULL, NULL, NULL, NULL FROM resetd_root";
     let sql = format!(
-        "WITH resetd_root (a, b) AS ({}) \
-         SELECT 'identity', i.a, i.b, i.c, i.d, NULL, NULL, NULL, NULL FROM ({}) AS i(a, b, c, d) \
+        "WITH resetd_root (a, b) AS ({}) {}",
+        root.sql,
+        everything_and(dialect, &[root_rows.to_owned()])
+    );
+    Statement::new(sql, root.parameters.clone())
+}
+
+/// The same with further questions, each of which answers its kind and eight
+/// columns.
+pub(super) fn everything_and(dialect: &dyn Dialect, more: &[String]) -> String {
+    let sql = format!(
+        "SELECT 'identity', i.a, i.b, i.c, i.d, NULL, NULL, NULL, NULL FROM ({}) AS i(a, b, c, d) \
          UNION ALL SELECT 'marker', id, environment, database_name, server_identity, armed_by, \
          armed_at, expires_at, {} FROM {} \
          UNION ALL SELECT 'schema', f.a, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
-         FROM ({}) AS f(a) \
-         UNION ALL SELECT 'root', a, b, NULL, NULL, NULL, NULL, NULL, NULL FROM resetd_root",
-        root.sql,
+         FROM ({}) AS f(a)",
         dialect.identity(),
         dialect.as_text("protected"),
         dialect.own_table("marker"),
         dialect.catalogue().fingerprint,
     );
-    Statement::new(sql, root.parameters.clone())
+    let more = more.iter().map(|question| format!(" UNION ALL {question}"));
+    more.fold(sql, |sql, question| sql + &question)
+}
+
+/// The rows of one kind, of the answers to [`everything_and`].
+pub(super) fn of_kind(rows: &[Row], kind: &str) -> Vec<Row> {
+    let rows = rows.iter().filter(|row| field(row, 0) == kind);
+    rows.map(|row| row.iter().skip(1).cloned().collect())
+        .collect()
 }
 
 /// The answers to [`everything`]: what the database says of itself, the
 /// fingerprint of its schema, and the root's rows.
 pub(super) fn understand(rows: &[Row]) -> Result<(Seen, String, Vec<Row>), Error> {
-    let of = |kind: &str| -> Vec<Row> {
-        let rows = rows.iter().filter(|row| field(row, 0) == kind);
-        rows.map(|row| row.iter().skip(1).cloned().collect())
-            .collect()
-    };
-    let identity = of("identity").pop().unwrap_or_default();
+    let identity = of_kind(rows, "identity").pop().unwrap_or_default();
+    let markers = of_kind(rows, "marker");
     let seen = Seen {
         database: field(&identity, 0).to_owned(),
         server_identity: field(&identity, 1).to_owned(),
         read_only: field(&identity, 2) == "1",
-        markers: of("marker").iter().map(marker).collect::<Result<_, _>>()?,
+        markers: markers.iter().map(marker).collect::<Result<_, _>>()?,
     };
-    let schema = of("schema").pop().unwrap_or_default();
-    Ok((seen, field(&schema, 0).to_owned(), of("root")))
+    let schema = of_kind(rows, "schema").pop().unwrap_or_default();
+    let root = of_kind(rows, "root");
+    Ok((seen, field(&schema, 0).to_owned(), root))
 }
 
 fn marker(row: &Row) -> Result<Marker, Error> {

@@ -6,12 +6,15 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
+    SqlSafeStr as _,
     mysql::{self, MySqlPool},
     pool::PoolConnection,
     postgres::{self, PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
     sqlite::{self, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions},
 };
+
+use tokio_stream::StreamExt as _;
 
 use super::{
     Brake, LOCK_TIMEOUT,
@@ -116,7 +119,28 @@ enum Server {
     MySql(MySqlPool),
 }
 
+/// What one of several statements has done.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// How many rows it changed.
+    pub(super) changed: u64,
+    /// What it answered.
+    pub(super) rows: Vec<Row>,
+}
+
 impl Interrupter {
+    /// Stops what a connection of this pool does, by the number that the
+    /// server knows it by.
+    pub(super) fn of(pool: &Pool, backend: &str) -> Option<Self> {
+        let server = match pool {
+            Pool::Sqlite { .. } => return None,
+            Pool::Postgres(pool) => Server::Postgres(pool.clone()),
+            Pool::MySql(pool) => Server::MySql(pool.clone()),
+        };
+        let backend = backend.to_owned();
+        Some(Self { server, backend })
+    }
+
     /// Stops it; one that has ended by itself is left alone.
     pub(super) async fn interrupt(&self) {
         let (session, sql) = match &self.server {
@@ -285,6 +309,11 @@ async fn take<D: sqlx::Database>(
     }
 }
 
+/// The columns of a row, all of which are text.
+fn texts_of(row: &postgres::PgRow) -> Result<Row, sqlx::Error> {
+    (0..row.len()).map(|index| row.try_get(index)).collect()
+}
+
 /// Every option that the environment could set is set here: nothing but the
 /// address decides where the connection leads.
 fn server_options(credentials: &Credentials) -> PgConnectOptions {
@@ -357,6 +386,13 @@ impl Session {
         if let Self::MySql(connection) = self {
             return mariadb::run(connection, statement).await;
         }
+        if let (Self::Postgres(connection), []) = (&mut *self, statement.parameters.as_slice()) {
+            // What is kept prepared nowhere costs one round trip less as text.
+            let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
+            let done = connection.execute(sqlx::raw_sql(sql)).await;
+            let done = done.map_err(|error| Fault::of(&Postgres, error))?;
+            return Ok(done.rows_affected());
+        }
         with!(self, connection => {
             let done = connection.execute(query!(statement)).await;
             done.map(|done| done.rows_affected())
@@ -380,10 +416,55 @@ impl Session {
         })
     }
 
+    /// Runs statements without parameters one after the other, in one round
+    /// trip where the server takes them as one text. What fails is told with
+    /// the place of the statement.
+    pub(super) async fn together(
+        &mut self,
+        statements: &[Statement],
+    ) -> Result<Vec<Done>, (usize, Fault)> {
+        let mut done = Vec::with_capacity(statements.len());
+        let Self::Postgres(connection) = self else {
+            for statement in statements {
+                let changed = self.run(statement).await;
+                let changed = changed.map_err(|fault| (done.len(), fault))?;
+                done.push(Done {
+                    changed,
+                    rows: Vec::new(),
+                });
+            }
+            return Ok(done);
+        };
+        let texts: Vec<&str> = statements.iter().map(|s| s.sql.as_str()).collect();
+        let sql = AssertSqlSafe(texts.join(";\n")).into_sql_str();
+        let mut rows = Vec::new();
+        let mut answers = connection.fetch_many(sqlx::raw_sql(sql));
+        while let Some(answer) = answers.next().await {
+            let answer = answer.and_then(|answer| match answer {
+                Either::Left(end) => Ok(Either::Left(end)),
+                Either::Right(row) => texts_of(&row).map(Either::Right),
+            });
+            match answer.map_err(|error| (done.len(), Fault::of(&Postgres, error)))? {
+                Either::Left(end) => done.push(Done {
+                    changed: end.rows_affected(),
+                    rows: std::mem::take(&mut rows),
+                }),
+                Either::Right(row) => rows.push(row),
+            }
+        }
+        Ok(done)
+    }
+
     /// Runs a query whose columns are all text.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
         if let Self::MySql(connection) = self {
             return mariadb::query(connection, statement).await;
+        }
+        if let (Self::Postgres(connection), []) = (&mut *self, statement.parameters.as_slice()) {
+            let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
+            let rows = connection.fetch_all(sqlx::raw_sql(sql)).await;
+            let rows = rows.and_then(|rows| rows.iter().map(texts_of).collect());
+            return rows.map_err(|error| Fault::of(&Postgres, error));
         }
         with!(self, connection => {
             match connection.fetch_all(query!(statement)).await {
@@ -470,21 +551,17 @@ impl Session {
 
     /// What stops a statement that runs on this connection; nothing where the
     /// connection sees to that itself.
-    pub(super) async fn interrupter(&mut self, pool: &Pool) -> Result<Option<Interrupter>, Fault> {
-        let (server, question) = match pool {
-            Pool::Sqlite { .. } => return Ok(None),
-            Pool::Postgres(pool) => (
-                Server::Postgres(pool.clone()),
-                "SELECT pg_backend_pid()::text",
-            ),
-            Pool::MySql(pool) => (
-                Server::MySql(pool.clone()),
-                "SELECT CAST(CONNECTION_ID() AS CHAR)",
-            ),
+    pub(super) async fn interrupter(
+        &mut self,
+        pool: &Pool,
+        dialect: &dyn Dialect,
+    ) -> Result<Option<Interrupter>, Fault> {
+        let Some(question) = dialect.backend() else {
+            return Ok(None);
         };
         let rows = self.ask(&Statement::plain(question)).await?;
-        let backend = rows.first().map(|row| super::field(row, 0).to_owned());
-        Ok(backend.map(|backend| Interrupter { server, backend }))
+        let backend = rows.first().map(|row| super::field(row, 0));
+        Ok(backend.and_then(|backend| Interrupter::of(pool, backend)))
     }
 
     /// Has everything checked that a commit would check, and then undone;

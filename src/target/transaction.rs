@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Brake, Deadline, Error, LOCK_TIMEOUT, Target,
-    connection::{Interrupter, Session},
+    connection::{Done, Interrupter, Session},
     fault::Fault,
 };
 use crate::dialect::{Class, Dialect, Hold, Row, Statement};
@@ -54,6 +54,18 @@ impl Target {
         self.begin_with(deadline, brake, &parts.join("; ")).await
     }
 
+    /// The same, locked as soon as it has begun: for an operation that looks
+    /// at everything once it is alone.
+    pub(super) async fn begin_alone(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+    ) -> Result<Transaction<'_>, Error> {
+        let parts = [self.dialect.ample(), self.dialect.lock(Hold::Exclusive)];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        self.begin_with(deadline, brake, &parts.join("; ")).await
+    }
+
     /// A connection can have died since it was used last, and then another
     /// one is asked.
     async fn begin_with(
@@ -95,7 +107,13 @@ impl Target {
         let stop = transaction.session.stop_at(deadline.moment(), brake).await;
         stop.map_err(|fault| fault.during("the beginning"))?;
         let begin = self.dialect.begin(patience, time) + "; " + more;
-        let begun = transaction.session.batch(&begin).await;
+        // Whoever waits for the target can be told not to: the connection is
+        // given up with the transaction then, in which nothing was done yet.
+        let begun = tokio::select! {
+            biased;
+            begun = transaction.session.batch(&begin) => begun,
+            () = transaction.brake.pulled() => return Err(Error::Cancelled),
+        };
         begun.map_err(|fault| in_time(fault.during("the beginning")))?;
         Ok(transaction)
     }
@@ -135,8 +153,19 @@ impl Transaction<'_> {
     /// From here on a long statement is stopped as well, not only what would
     /// come after it.
     pub(super) async fn interruptible(&mut self, target: &Target) -> Result<(), Error> {
-        let interrupter = self.session.interrupter(target.pool().await?).await;
+        let pool = target.pool().await?;
+        let interrupter = self.session.interrupter(pool, self.dialect).await;
         self.interrupter = interrupter.map_err(|fault| fault.during("the beginning"))?;
+        Ok(())
+    }
+
+    /// The same where the server's number of the connection is known.
+    pub(super) async fn interruptible_by(
+        &mut self,
+        target: &Target,
+        backend: &str,
+    ) -> Result<(), Error> {
+        self.interrupter = Interrupter::of(target.pool().await?, backend);
         Ok(())
     }
 
@@ -150,6 +179,22 @@ impl Transaction<'_> {
         let asking = self.session.query(statement);
         let answer = unless_pulled(&self.brake, self.interrupter.as_ref(), asking).await;
         answer.map_err(|fault| self.fault(fault, step))
+    }
+
+    /// Runs statements without parameters, each during its step, in as few
+    /// round trips as the database allows.
+    pub(super) async fn together(
+        &mut self,
+        parts: Vec<(&str, Statement)>,
+    ) -> Result<Vec<Done>, Error> {
+        let (steps, statements): (Vec<&str>, Vec<Statement>) = parts.into_iter().unzip();
+        let Some(first) = steps.first() else {
+            return Ok(Vec::new());
+        };
+        self.in_time(first)?;
+        let running = self.session.together(&statements);
+        let done = unless_pulled(&self.brake, self.interrupter.as_ref(), running).await;
+        done.map_err(|(place, fault)| self.fault(fault, steps.get(place).unwrap_or(first)))
     }
 
     /// Runs a query whose columns are all text, and keeps it prepared: for

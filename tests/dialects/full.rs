@@ -15,7 +15,7 @@ use crate::{
 cases! {
     EVERYWHERE: keeps_what_is_kept, numbers_start_again, detaches_where_the_policy_says,
         fails_by_a_trigger_at_the_last_table, fails_by_a_constraint_at_the_end,
-        everything_when_all_is_empty;
+        everything_when_all_is_empty, everything_when_nobody_stays;
     POSTGRES: sequences_of_every_kind, fails_by_a_killed_backend, fails_by_a_full_disk,
         fails_without_ownership_of_a_sequence;
 }
@@ -151,6 +151,28 @@ async fn everything_when_all_is_empty(kind: Kind) {
         CREATE TABLE posts (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users (id));";
     let world = World::make(kind, sql, POLICY).await;
     world.takes(world.everything(), "", "").await;
+}
+
+/// Tables that refer to one another and to themselves, some of them empty, and
+/// numbers of all of them.
+async fn everything_when_nobody_stays(kind: Kind) {
+    let policy = ADMINS.replace("keep = [\"categories\", \"settings\"]", "");
+    let world = World::make(kind, SHOP, &policy).await;
+    world.sql("UPDATE users SET kind = 'BUYER'").await;
+    let told = "categories -2, departments -3, pictures -2, posts -4, settings -2, users -7";
+    let left = "alembic_version 1";
+    world.takes(world.everything(), told, left).await;
+    let insert =
+        "INSERT INTO moved (n) VALUES (1); INSERT INTO users (email) VALUES ('x@test.com');
+        INSERT INTO posts (user_id) VALUES (1)";
+    world.sql(insert).await;
+    for table in ["moved", "users", "posts"] {
+        let first = format!("SELECT CAST(id AS TEXT) FROM {table}");
+        assert_eq!(world.ask(&first).await, "1", "{table}");
+    }
+    world
+        .takes(world.everything(), "moved -1, posts -1, users -1", left)
+        .await;
 }
 
 async fn fails_by_a_trigger_at_the_last_table(kind: Kind) {

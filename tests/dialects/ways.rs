@@ -241,7 +241,10 @@ async fn keys_that_stay(kind: Kind) {
 async fn keys_that_others_hold(kind: Kind) {
     let world = World::make(kind, CROWD, &crowd_policy(EXCLUSIVE)).await;
     let mut reader = world.connect().await;
-    reader.run("BEGIN; SELECT count(*) FROM lines").await.unwrap();
+    reader
+        .run("BEGIN; SELECT count(*) FROM lines")
+        .await
+        .unwrap();
     assert_eq!(way(&world, &world.test_users(false)).await, Strategy::Sets);
     reader.run("ROLLBACK").await.unwrap();
 }

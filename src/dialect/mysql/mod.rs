@@ -292,6 +292,10 @@ impl Dialect for MySql {
         })
     }
 
+    fn backend(&self) -> Option<&'static str> {
+        Some("SELECT CAST(CONNECTION_ID() AS CHAR)")
+    }
+
     fn sequences(&self) -> (Option<&'static str>, String) {
         (None, catalogue::NUMBERED.to_owned())
     }

@@ -211,23 +211,33 @@ impl Target {
             return Ok(executed);
         }
         let (deadline, brake) = (request.deadline, request.brake.clone());
-        let mut transaction = self.begin_braked(deadline, brake).await?;
-        if request.start.hold() == Hold::Exclusive {
-            transaction.interruptible(self).await?;
-            if let Some(ample) = self.dialect.ample() {
-                transaction.batch_during("the beginning", ample).await?;
-            }
-        }
+        let looks_around = wipe::looks_around(self.dialect.as_ref(), &request.start);
+        let transaction = match looks_around {
+            true => self.begin_alone(deadline, brake).await?,
+            false => self.begin_braked(deadline, brake).await?,
+        };
         let mut execution = Execution::new(transaction, cleared, request, progress);
-        match execution.work().await {
-            Ok((changes, digest)) => {
+        let begun = match looks_around {
+            true => execution.look_around(self).await,
+            false => execution.look_again(self).await,
+        };
+        let worked = match begun {
+            Ok(()) => execution.work().await,
+            Err(error) => Err(error),
+        };
+        match worked {
+            Ok(Worked {
+                changes,
+                digest,
+                last,
+            }) => {
                 let (transaction, effects) = (execution.transaction, execution.bound.effects);
                 let (restarts, strategy) = (execution.restarts, execution.strategy);
                 match request.mode {
                     Mode::DryRun => transaction.rehearse().await?,
                     Mode::Execute => {
                         failpoint::reach("before_commit").await;
-                        transaction.commit().await?;
+                        transaction.commit_with(&last).await?;
                         failpoint::reach("committed").await;
                         self.restart_numbers(restarts).await;
                         progress(Progress::Committed);
@@ -306,6 +316,18 @@ struct Execution<'a> {
     /// What restarts sequences once everything is committed.
     restarts: Vec<String>,
     strategy: Strategy,
+    /// What was seen of everything, where that is in scope.
+    around: Option<wipe::Around>,
+    /// Whether every check that waits for the commit was made.
+    is_settled: bool,
+}
+
+/// What an execution has done, but for its commit.
+struct Worked {
+    changes: Changes,
+    digest: Option<String>,
+    /// What is sent with the commit.
+    last: String,
 }
 
 impl<'a> Execution<'a> {
@@ -327,21 +349,39 @@ impl<'a> Execution<'a> {
             bound: BoundEffects::default(),
             restarts: Vec::new(),
             strategy: Strategy::Sets,
+            around: None,
+            is_settled: false,
         }
     }
 }
 
 impl Execution<'_> {
-    async fn work(&mut self) -> Result<(Changes, Option<String>), Error> {
+    /// Reads again what the guards saw, and locks the target.
+    async fn look_again(&mut self, target: &Target) -> Result<(), Error> {
+        let hold = self.request.start.hold();
+        if hold == Hold::Exclusive {
+            self.transaction.interruptible(target).await?;
+            if let Some(ample) = self.transaction.dialect.ample() {
+                let transaction = &mut self.transaction;
+                transaction.batch_during("the beginning", ample).await?;
+            }
+        }
         let fingerprint = self.plan.schema().fingerprint();
         failpoint::reach("begun").await;
         recheck(&mut self.transaction, self.cleared, fingerprint).await?;
         failpoint::reach("rechecked").await;
-        self.transaction.hold(self.request.start.hold()).await?;
+        self.transaction.hold(hold).await
+    }
+
+    async fn work(&mut self) -> Result<Worked, Error> {
         let mut changes = Changes::default();
         let Some(user) = self.find_roots(&mut changes).await? else {
             let digest = self.digest(&changes).await?;
-            return Ok((changes, digest));
+            return Ok(Worked {
+                changes,
+                digest,
+                last: String::new(),
+            });
         };
         failpoint::reach("found").await;
         self.check().await?;
@@ -354,11 +394,17 @@ impl Execution<'_> {
         changes.tables = self.tables();
         self.count_remaining(&mut changes).await?;
         self.cleared.limits().check(changes.total_rows())?;
-        self.transaction.settle().await?;
+        if !self.is_settled {
+            self.transaction.settle().await?;
+        }
         self.verify_password(&user, &mut changes).await?;
         let digest = self.digest(&changes).await?;
-        self.prove(&changes).await?;
-        Ok((changes, digest))
+        let last = self.seal(&changes).await?;
+        Ok(Worked {
+            changes,
+            digest,
+            last,
+        })
     }
 
     fn renderer(&self) -> Renderer<'_> {
@@ -579,6 +625,25 @@ impl Execution<'_> {
             .collect()
     }
 
+    /// The proof of the commit, and what takes our tables of sets away, as text
+    /// that is sent with the commit; where there is no such text, or no commit,
+    /// both are done at once.
+    async fn seal(&mut self, changes: &Changes) -> Result<String, Error> {
+        let (operation, started) = (self.request.operation, self.request.started);
+        let dialect = self.transaction.dialect;
+        let proof = match self.request.mode {
+            Mode::DryRun => None,
+            Mode::Execute => armed::inline_proof(dialect, operation, started, &result(changes)?),
+        };
+        let Some(proof) = proof.filter(|_| !failpoint::skips("proof")) else {
+            self.prove(changes).await?;
+            return Ok(String::new());
+        };
+        let made = std::mem::take(&mut self.made);
+        let discards = made.into_iter().map(|id| self.renderer().discard(id).sql);
+        Ok(discards.fold(String::new(), |text, sql| text + &sql + "; ") + &proof)
+    }
+
     /// Writes the proof of the commit and takes our tables of sets away.
     async fn prove(&mut self, changes: &Changes) -> Result<(), Error> {
         let result = result(changes)?;
@@ -624,12 +689,7 @@ pub(super) async fn recheck<T>(
             Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
             other => other?,
         };
-        let (seen, now, _) = armed::understand(&rows)?;
-        compare(&seen, cleared.seen())?;
-        return match now == fingerprint {
-            true => Ok(()),
-            false => Err(Error::Changed("the schema")),
-        };
+        return compare_all(&rows, cleared, fingerprint);
     }
     let seen = armed::seen(transaction.session(), dialect).await?;
     compare(&seen, cleared.seen())?;
@@ -641,6 +701,16 @@ pub(super) async fn recheck<T>(
         return Err(Error::Changed("the schema"));
     }
     Ok(())
+}
+
+/// All that is seen now, and the schema, have to be what the guards saw.
+fn compare_all<T>(rows: &[Row], cleared: &Cleared<T>, fingerprint: &str) -> Result<(), Error> {
+    let (seen, now, _) = armed::understand(rows)?;
+    compare(&seen, cleared.seen())?;
+    match now == fingerprint {
+        true => Ok(()),
+        false => Err(Error::Changed("the schema")),
+    }
 }
 
 /// What is seen now has to be what the guards saw.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Execution;
 use crate::{
     dialect::{Row, Statement},
-    plan::Step,
     schema::{Table, TableId},
     target::{Error, Target, field},
 };
 
-const TITLE: &str = "restarting sequences";
+/// The step of that.
+pub(super) const RESTARTING: &str = "restarting sequences";
 
 impl Target {
     /// Restarts sequences after the commit, where that would have ended the
@@ -25,41 +25,61 @@ impl Target {
     }
 }
 
+/// What a wiped table has at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// No row whose number would count.
+    Nothing,
+    /// Rows that were kept or put in place, perhaps.
+    Some,
+}
+
 impl Execution<'_> {
     /// After everything, the sequences of wiped tables give what they gave
     /// first, or one more than the highest value that is there; also those of
     /// tables that were empty already.
     pub(super) async fn restart_sequences(&mut self) -> Result<(), Error> {
-        let wiped: BTreeSet<TableId> = self
-            .plan
-            .steps()
-            .iter()
-            .filter_map(|step| match step {
-                Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
-                Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
-            })
-            .flatten()
-            .collect();
-        if wiped.is_empty() {
+        if self.wiped().next().is_none() {
             return Ok(());
         }
         let (first, question) = self.transaction.dialect.sequences();
         if let Some(first) = first {
             let first = Statement::plain(first);
-            if self.transaction.query(TITLE, &first).await?.is_empty() {
+            if self.transaction.query(RESTARTING, &first).await?.is_empty() {
                 return Ok(());
             }
         }
         let question = Statement::plain(question);
-        // Without kept and seeded rows nothing is left whose number would count.
-        let is_empty = self.wipes_at_once() && self.request.besides.sowing.files.is_empty();
-        let empty = match is_empty {
-            true => wiped.clone(),
-            false => BTreeSet::new(),
+        let rows = self.transaction.ask(RESTARTING, &question).await?;
+        let restarts = self.restarts(rows, Left::Some).await?;
+        if self.transaction.dialect.restarts_after_commit() {
+            self.restarts = restarts;
+            return Ok(());
+        }
+        match restarts.is_empty() {
+            true => Ok(()),
+            false => {
+                let restarts = restarts.join("; ");
+                self.transaction.batch_during(RESTARTING, &restarts).await
+            }
+        }
+    }
+
+    /// What restarts the sequences of wiped tables that have to be, of all that
+    /// the database tells.
+    pub(super) async fn restarts(
+        &mut self,
+        rows: Vec<Row>,
+        left: Left,
+    ) -> Result<Vec<String>, Error> {
+        let wiped: BTreeSet<TableId> = self.wiped().collect();
+        let empty = match left {
+            Left::Nothing => wiped.clone(),
+            Left::Some => BTreeSet::new(),
         };
         // Several tables can take their numbers from one sequence.
         let mut sequences: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-        for row in self.transaction.ask(TITLE, &question).await? {
+        for row in rows {
             let name = field(&row, 3).to_owned();
             sequences.entry(name).or_default().push(row);
         }
@@ -70,17 +90,7 @@ impl Execution<'_> {
                 restarts.extend(self.restart(&name, &uses, &empty).await?);
             }
         }
-        if self.transaction.dialect.restarts_after_commit() {
-            self.restarts = restarts;
-            return Ok(());
-        }
-        match restarts.is_empty() {
-            true => Ok(()),
-            false => {
-                let restarts = restarts.join("; ");
-                self.transaction.batch_during(TITLE, &restarts).await
-            }
-        }
+        Ok(restarts)
     }
 
     /// The table that a row says takes its numbers from a sequence.
@@ -120,7 +130,7 @@ impl Execution<'_> {
             let highest = dialect.as_text(&format!("max({column})"));
             let highest = format!("SELECT {highest} FROM {table}");
             let highest = Statement::plain(highest);
-            let answer = self.transaction.query(TITLE, &highest).await?;
+            let answer = self.transaction.query(RESTARTING, &highest).await?;
             let highest = answer.first().map_or("", |row| field(row, 0));
             if let Ok(highest) = highest.parse::<i64>() {
                 next = next.max(highest.saturating_add(1));

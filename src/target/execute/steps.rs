@@ -22,6 +22,9 @@ impl Execution<'_> {
     pub(super) async fn take_steps(&mut self) -> Result<(), Error> {
         if matches!(self.plan.scope(), Scope::Everything) && self.wipes_at_once() {
             self.wipe_at_once().await?;
+            if self.is_settled {
+                return Ok(());
+            }
             self.sow().await?;
             return self.restart_sequences().await;
         }

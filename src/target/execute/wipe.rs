@@ -9,19 +9,21 @@ use std::{
     time::Instant,
 };
 
-use super::Execution;
+use super::{
+    Execution, Start, compare_all,
+    sequences::{Left, RESTARTING},
+};
 use crate::{
-    dialect::Statement,
+    dialect::{Dialect, Row, Statement},
+    failpoint,
     operation::Progress,
     plan::Step,
     schema::{Origin, TableId},
-    target::{Error, field},
+    target::{Error, Target, armed, field},
 };
 
 const STEP: &str = "deleting everything";
-
-/// Tables that are asked in one statement whether they have rows.
-const ASKED_AT_ONCE: usize = 400;
+const SETTLING: &str = "the final checks";
 
 /// What a row takes on disk at least; a table of so many bytes has fewer.
 const ROW_BYTES: f64 = 100.0;
@@ -31,6 +33,20 @@ const DELETED_ROW_MS: f64 = 0.000_25;
 const CHECKED_KEY_MS: f64 = 0.004_8;
 /// Truncating a table takes so many milliseconds (measured: 1.2 to 2.2).
 const TRUNCATED_TABLE_MS: f64 = 2.0;
+
+/// What is seen of everything before anything is changed.
+pub(super) struct Around {
+    /// The tables that have rows, with their bytes.
+    filled: BTreeMap<TableId, f64>,
+    /// The sequences that have given a number, as [`Dialect::sequences`] tells
+    /// them.
+    pub(super) sequences: Vec<Row>,
+}
+
+/// True when one question tells all of that.
+pub(super) fn looks_around(dialect: &dyn Dialect, start: &Start) -> bool {
+    matches!(start, Start::Everything { .. }) && dialect.filled(&[]).is_some()
+}
 
 impl Execution<'_> {
     /// True when everything can be wiped at once.
@@ -43,21 +59,27 @@ impl Execution<'_> {
             }),
             Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => false,
         };
-        self.transaction.dialect.deletes_together() && self.plan.steps().iter().all(plain)
+        self.around.is_some() && self.plan.steps().iter().all(plain)
     }
 
     /// Wipes everything, and tells of each step that had something to do.
     pub(super) async fn wipe_at_once(&mut self) -> Result<(), Error> {
         let begun = Instant::now();
-        let filled = self.filled().await?;
+        let around = self.around.take().ok_or(Error::Changed("the schema"))?;
+        let filled = around.filled;
+        let restarts = match self.request.besides.sowing.files.is_empty() {
+            true => self.restarts(around.sequences, Left::Nothing).await?,
+            // What is sown takes numbers first.
+            false => Vec::new(),
+        };
         let truncated = self.worth_truncating(&filled);
         let mut rows = BTreeMap::new();
         if !truncated.is_empty() && self.may_truncate(&truncated).await? {
             rows = self.truncate(&truncated).await?;
         }
         let others = filled.keys().filter(|table| !rows.contains_key(*table));
-        let others: Vec<TableId> = others.copied().collect();
-        rows.extend(self.delete_at_once(&others).await?);
+        let others: BTreeSet<TableId> = others.copied().collect();
+        rows.extend(self.delete_at_once(&others, restarts).await?);
         for (&table, &rows) in &rows {
             self.count(table).deleted += rows;
         }
@@ -83,34 +105,53 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// The tables that have rows, with their bytes.
-    async fn filled(&mut self) -> Result<BTreeMap<TableId, f64>, Error> {
-        let dialect = self.transaction.dialect;
+    /// The tables that are wiped, in the order of the steps.
+    pub(super) fn wiped(&self) -> impl Iterator<Item = TableId> {
         let wipes = self.plan.steps().iter().filter_map(|step| match step {
             Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
             Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
         });
-        let tables: Vec<TableId> = wipes.flatten().collect();
-        let mut filled = BTreeMap::new();
-        for part in tables.chunks(ASKED_AT_ONCE) {
-            let asked: Vec<String> = part
-                .iter()
-                .map(|&id| {
-                    let name = dialect.table(&self.plan.schema().table(id).name);
-                    let bytes = dialect.bytes(&name);
-                    format!("CASE WHEN EXISTS (SELECT 1 FROM {name}) THEN {bytes} END")
-                })
-                .collect();
-            let question = Statement::plain(format!("SELECT {}", asked.join(", ")));
-            let answer = self.transaction.ask(STEP, &question).await?;
-            let row = answer.into_iter().next().unwrap_or_default();
-            for (&table, bytes) in part.iter().zip(row) {
-                if let Some(bytes) = bytes {
-                    filled.insert(table, bytes.parse().unwrap_or(0.0));
-                }
-            }
+        wipes.flatten()
+    }
+
+    /// Reads again what the guards saw, and with it which tables have rows and
+    /// which sequences have given numbers: a statement that every connection
+    /// plans once.
+    pub(super) async fn look_around(&mut self, target: &Target) -> Result<(), Error> {
+        failpoint::reach("begun").await;
+        let dialect = self.transaction.dialect;
+        let tables: Vec<TableId> = self.wiped().collect();
+        let filled = dialect.filled(&self.names(tables.iter()));
+        let questions = [
+            filled.map(|sql| of_kind("filled", &sql, 2)),
+            Some(of_kind("sequence", &dialect.sequences().1, 6)),
+            dialect.backend().map(|sql| of_kind("backend", sql, 1)),
+        ];
+        let questions: Vec<String> = questions.into_iter().flatten().collect();
+        let question = Statement::plain(armed::everything_and(dialect, &questions));
+        let rows = match self.transaction.ask(STEP, &question).await {
+            // A table that is asked, or that of the marker, is not there any
+            // more.
+            Err(Error::Database { .. }) => return Err(Error::Changed("the schema")),
+            other => other?,
+        };
+        compare_all(&rows, self.cleared, self.plan.schema().fingerprint())?;
+        if let Some(backend) = armed::of_kind(&rows, "backend").first() {
+            let backend = field(backend, 0);
+            self.transaction.interruptible_by(target, backend).await?;
         }
-        Ok(filled)
+        let filled = armed::of_kind(&rows, "filled");
+        let filled = filled.iter().filter_map(|row| {
+            let place: usize = field(row, 0).parse().ok()?;
+            let table = tables.get(place.checked_sub(1)?)?;
+            Some((*table, field(row, 1).parse().unwrap_or(0.0)))
+        });
+        self.around = Some(Around {
+            filled: filled.collect(),
+            sequences: armed::of_kind(&rows, "sequence"),
+        });
+        failpoint::reach("rechecked").await;
+        Ok(())
     }
 
     /// The tables that are sooner truncated than deleted from, together with
@@ -213,22 +254,68 @@ impl Execution<'_> {
         }
     }
 
+    /// Deletes all rows of tables, children first, those that refer to one
+    /// another in one statement; restarts sequences; and makes every check
+    /// that has waited.
     async fn delete_at_once(
         &mut self,
-        tables: &[TableId],
+        tables: &BTreeSet<TableId>,
+        restarts: Vec<String>,
     ) -> Result<BTreeMap<TableId, u64>, Error> {
-        if tables.is_empty() {
-            return Ok(BTreeMap::new());
+        let mut parts = Vec::new();
+        let mut deleted = Vec::new();
+        for step in self.plan.steps() {
+            let Step::Wipe(wipe) = step else { continue };
+            let of_step = wipe.tables.iter().map(|&(table, _)| table);
+            let of_step: Vec<TableId> = of_step.filter(|table| tables.contains(table)).collect();
+            let wipe = |&table| self.renderer().wipe(table, None);
+            match of_step.as_slice() {
+                [] => continue,
+                [table] => parts.push((STEP, wipe(table))),
+                several => {
+                    let deletes: Vec<Statement> = several.iter().map(wipe).collect();
+                    parts.push((STEP, self.renderer().together(&deletes)));
+                }
+            }
+            deleted.push(of_step);
         }
-        let deletes: Vec<Statement> = tables
-            .iter()
-            .map(|&table| self.renderer().wipe(table, None))
-            .collect();
-        let statement = self.renderer().together(&deletes);
-        let answer = self.transaction.query(STEP, &statement).await;
-        let answer = answer.map_err(|error| super::steps::unique(STEP, error))?;
-        let row = answer.into_iter().next().unwrap_or_default();
-        let counts = (0..tables.len()).map(|place| field(&row, place).parse().unwrap_or(0));
-        Ok(tables.iter().copied().zip(counts).collect())
+        let restarts = restarts.into_iter().map(Statement::plain);
+        parts.extend(restarts.map(|restart| (RESTARTING, restart)));
+        if self.request.besides.sowing.files.is_empty() {
+            let settle = self.transaction.dialect.settle();
+            parts.extend(settle.map(|settle| (SETTLING, Statement::plain(settle))));
+            self.is_settled = true;
+        }
+        let done = self.transaction.together(parts).await;
+        let done = done.map_err(|error| super::steps::unique(STEP, error))?;
+        let mut rows = BTreeMap::new();
+        for (tables, done) in deleted.iter().zip(&done) {
+            match (tables.as_slice(), done.rows.first()) {
+                ([table], _) => drop(rows.insert(*table, done.changed)),
+                (several, counts) => {
+                    for (place, &table) in several.iter().enumerate() {
+                        let count = counts.map_or("", |row| field(row, place));
+                        let count = count.parse().map_err(|_| {
+                            Error::Unexpected(format!("{count} is no count of deleted rows"))
+                        })?;
+                        rows.insert(table, count);
+                    }
+                }
+            }
+        }
+        Ok(rows)
     }
+}
+
+/// A question as one of several that are asked in one statement: its kind and
+/// eight columns, of which it has so many itself.
+fn of_kind(kind: &str, question: &str, columns: usize) -> String {
+    let mine = (0..columns).map(|column| format!("q.c{column}"));
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+    let all = mine.chain(std::iter::repeat_n("NULL".to_owned(), 8 - columns));
+    format!(
+        "SELECT '{kind}', {} FROM ({question}) AS q({})",
+        all.collect::<Vec<_>>().join(", "),
+        names.join(", ")
+    )
 }

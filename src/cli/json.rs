@@ -219,7 +219,11 @@ pub(super) fn event(event: &Event) -> Value {
 }
 
 fn strategy(strategy: &Strategy) -> Value {
-    json!({ "name": strategy.name, "reason": strategy.reason })
+    json!({
+        "name": strategy.name,
+        "reason": strategy.reason,
+        "predicted_seconds": seconds(strategy.predicted),
+    })
 }
 
 fn edge(edge: &PlanEdge) -> Value {
@@ -410,9 +414,10 @@ mod tests {
             strategy: Some(Strategy {
                 name: "one statement".to_owned(),
                 reason: "few rows".to_owned(),
+                predicted: None,
             }),
         };
-        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[],"advice":[{"purpose":"reference","subject":"orders.buyer_id -> users.id","table":"orders","rows":600000,"statement":"CREATE INDEX","gain_seconds":0.016,"reason":"all of orders is read"}],"strategy":{"name":"one statement","reason":"few rows"}}"#;
+        let expected = r#"{"success":true,"message":"reset of one user","operation_id":"019abc","level":"user_cascade","tables":[{"table":"orders","deleted":3,"restored":0,"detached":1}],"shared":[{"table":"orders","rows":1}],"plan":[{"reference":"orders.buyer_id -> users.id","choice":"delete","rule":3,"reason":"required"}],"total_rows":4,"affected_users":[{"id":"7","email":"ana@test.com"}],"affected_user_count":1,"warnings":["a warning"],"duration_seconds":1.25,"finish_time":"2025-11-20T21:07:06Z","actor":"ci","environment":"testing","validate_only":true,"public_counts":[{"name":"orders","count":3}],"test_session_id":"session_1","effects":{"redis_keys":2,"files":0,"directories":0,"pending":0},"errors":[],"plan_token":"token","next_steps":[],"advice":[{"purpose":"reference","subject":"orders.buyer_id -> users.id","table":"orders","rows":600000,"statement":"CREATE INDEX","gain_seconds":0.016,"reason":"all of orders is read"}],"strategy":{"name":"one statement","reason":"few rows","predicted_seconds":null}}"#;
         assert_eq!(reset(&result).to_string(), expected);
     }
 

@@ -320,7 +320,11 @@ pub(super) fn reset(result: &ResetResult, paint: Paint) -> String {
     });
     page.field("Shared", &shared.collect::<Vec<_>>().join("\n"));
     let strategy = result.strategy.iter();
-    let strategy = strategy.map(|way| format!("{}: {}", way.name, way.reason));
+    let strategy = strategy.map(|way| {
+        let about = way.predicted.map(units::duration);
+        let about = about.map_or_else(String::new, |time| format!(", about {time}"));
+        format!("{}{about}\n{}", way.name, way.reason)
+    });
     page.field("Strategy", &strategy.collect::<String>());
     page.field("Next steps", &result.next_steps.join("\n"));
     page.field("Plan token", &result.plan_token);

@@ -1,26 +1,23 @@
 //! Which indexes a target should have, and what each would save.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::{
     dialect::{Missing, Need, Remedy, Sweep},
-    operation::{Action, Changes, counted},
-    plan::Plan,
+    operation::{Action, counted},
+    plan::{Plan, Scope},
     schema::{Schema, TableId},
-    target,
+    target::{
+        self, Executed, Request, Strategy, Way,
+        cost::{self, Lookup},
+    },
 };
-
-/// What a row of a referring table costs for each row that goes of the table
-/// that it refers to, when no index finds it: 16 ms for 600 thousand rows on
-/// PostgreSQL 15.
-const SCANNED_NANOS: u64 = 27;
-
-/// What a row costs in a sweep that no index serves: 104 ms for a million rows
-/// on PostgreSQL 15, of which an index leaves 0.1.
-const SWEPT_NANOS: u64 = 104;
 
 /// What is not worth a word in a plan: less than a caller would notice.
 const WORTH: Duration = Duration::from_millis(1);
@@ -71,13 +68,19 @@ pub(super) fn in_general(
             Need::Marker(Sweep::OfAll) => "by each cleanup of all sessions".to_owned(),
         };
         let rows = rows.get(&missing.table).copied().unwrap_or(0);
-        advice(schema, missing, rows, 1, &when)
+        advice(
+            schema,
+            missing,
+            rows,
+            gain(missing, Strategy::Sets, rows, 1),
+            &when,
+        )
     });
     sorted(advice.collect())
 }
 
-/// The advice on what an operation of this plan would gain by, when it changes
-/// what a dry run of it did.
+/// In which way an operation would be done in earnest, and what it would be
+/// quicker with, when it changes what a dry run of it did.
 ///
 /// # Errors
 ///
@@ -85,8 +88,9 @@ pub(super) fn in_general(
 pub(super) async fn on_plan(
     context: &Context,
     plan: &Plan,
-    changes: &Changes,
-) -> Result<Vec<Advice>, target::Error> {
+    earnest: &Request,
+    rehearsed: &Executed,
+) -> Result<(Way, Vec<Advice>), target::Error> {
     let (target, schema) = (&context.served.target, plan.schema());
     let missing = target.missing(plan.model()).await?;
     let used: Vec<(&Missing, u64)> = missing
@@ -94,31 +98,40 @@ pub(super) async fn on_plan(
         .map(|missing| {
             (
                 missing,
-                reads(context.grant.action(), plan, changes, missing),
+                reads(context.grant.action(), plan, rehearsed, missing),
             )
         })
         .filter(|(_, reads)| *reads > 0)
         .collect();
-    let tables = used.iter().map(|(missing, _)| missing.table).collect();
+    let mut tables: BTreeSet<TableId> = used.iter().map(|(missing, _)| missing.table).collect();
+    if let Scope::TestUsers(_) = plan.scope() {
+        tables.insert(plan.model().users().table);
+    }
     let rows = target.count(plan.model(), &tables).await?;
-    let advice = used.into_iter().map(|(missing, reads)| {
+    let mut way = target.way(plan, earnest, rehearsed, &rows);
+    let mut all = Vec::new();
+    for (missing, reads) in used {
+        let rows = rows.get(&missing.table).copied().unwrap_or(0);
+        let gain = gain(missing, rehearsed.strategy(), rows, reads);
         let when = match missing.need {
             Need::Reference(key) => {
                 let parent = &schema.table(schema.foreign_key(key).parent).name;
                 format!("for each of {} of {parent}", counted(reads, "row"))
             }
-            Need::Marker(_) => "to find what is marked".to_owned(),
+            Need::Marker(_) => {
+                way.predicted = way.predicted.map(|predicted| predicted + gain);
+                "to find what is marked".to_owned()
+            }
         };
-        let rows = rows.get(&missing.table).copied().unwrap_or(0);
-        advice(schema, missing, rows, reads, &when)
-    });
-    Ok(sorted(
-        advice.filter(|advice| advice.gain >= WORTH).collect(),
-    ))
+        if gain >= WORTH {
+            all.push(advice(schema, missing, rows, gain, &when));
+        }
+    }
+    Ok((way, sorted(all)))
 }
 
 /// How often an operation reads a table for want of an index.
-fn reads(action: &Action, plan: &Plan, changes: &Changes, missing: &Missing) -> u64 {
+fn reads(action: &Action, plan: &Plan, rehearsed: &Executed, missing: &Missing) -> u64 {
     match (missing.need, action) {
         // What refers to a row is gone before it, in whole tables.
         (_, Action::FullReset(_)) => 0,
@@ -126,7 +139,7 @@ fn reads(action: &Action, plan: &Plan, changes: &Changes, missing: &Missing) -> 
             let schema = plan.schema();
             let parent = schema.table(schema.foreign_key(key).parent);
             let parent = parent.name.to_string();
-            let mut tables = changes.tables.iter();
+            let mut tables = rehearsed.changes().tables.iter();
             let counts = tables.find(|counts| counts.table == parent);
             counts.map_or(0, |counts| counts.deleted)
         }
@@ -138,27 +151,32 @@ fn reads(action: &Action, plan: &Plan, changes: &Changes, missing: &Missing) -> 
     }
 }
 
-/// The advice on something that is missing, for so many times that all rows
-/// are read.
-fn advice(schema: &Schema, missing: &Missing, rows: u64, reads: u64, when: &str) -> Advice {
+/// What so many readings of a table take.
+fn gain(missing: &Missing, strategy: Strategy, rows: u64, reads: u64) -> Duration {
+    match missing.need {
+        Need::Reference(_) => cost::checks(strategy, Lookup::Scan { rows }, reads),
+        Need::Marker(_) => cost::sweep(rows),
+    }
+}
+
+/// The advice on something that is missing.
+fn advice(schema: &Schema, missing: &Missing, rows: u64, gain: Duration, when: &str) -> Advice {
     let table = schema.table(missing.table).name.to_string();
-    let (purpose, nanos) = match missing.need {
-        Need::Reference(_) => (Purpose::Reference, SCANNED_NANOS),
-        Need::Marker(_) => (Purpose::Marker, SWEPT_NANOS),
-    };
     let read = format!("all of {table} is read {when}");
     let (statement, reason) = match &missing.remedy {
         Remedy::Index(statement) => (Some(statement.clone()), read),
         Remedy::None(why) => (None, format!("{read}: {why}")),
     };
-    let nanos = nanos.saturating_mul(rows).saturating_mul(reads);
     Advice {
-        purpose,
+        purpose: match missing.need {
+            Need::Reference(_) => Purpose::Reference,
+            Need::Marker(_) => Purpose::Marker,
+        },
         subject: missing.subject.clone(),
         table,
         rows,
         statement,
-        gain: Duration::from_nanos(nanos),
+        gain,
         reason,
     }
 }

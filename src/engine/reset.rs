@@ -14,8 +14,8 @@ use crate::{
     error::Error,
     guard::{self, Cleared, Limits, UserRule},
     operation::{
-        Action, Changes, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers,
-        ResetUser, RunRecipe, SetPassword, SweepOrphans,
+        Action, Cleanup, EffectCounts, FullReset, Mode, Progress, ResetTestUsers, ResetUser,
+        RunRecipe, SetPassword, SweepOrphans,
     },
     plan::{self, Plan, Scope},
     policy::Counted,
@@ -80,14 +80,12 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
         (Mode::DryRun | Mode::Execute, _) => None,
     };
     let counted = count_effects(context, executed.effects()).await;
-    let mut changes = executed.into_changes();
-    let (way, advice) = match order.mode {
-        Mode::DryRun => (
-            Some(way(context, &order, cleared.subject())),
-            advise(context, cleared.subject(), &changes).await,
-        ),
-        Mode::Execute => (None, Vec::new()),
+    let foreseen = match order.mode {
+        Mode::DryRun => foresee(context, &order, cleared.subject(), &executed).await,
+        Mode::Execute => None,
     };
+    let (way, advice) = foreseen.unzip();
+    let mut changes = executed.into_changes();
     match counted {
         Ok(Some(counts)) => changes.effects = counts,
         Ok(None) => {}
@@ -102,20 +100,29 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     Ok(ResetDone {
         edges: edges(cleared.subject()),
         way,
-        advice,
+        advice: advice.unwrap_or_default(),
         plan_token: token,
         ..ResetDone::of(action, target.policy(), changes)?
     })
 }
 
-/// What the operation would be quicker with. A dry run that cannot tell is
-/// none the worse.
-async fn advise(context: &Context, plan: &Plan, changes: &Changes) -> Vec<Advice> {
-    let advice = advice::on_plan(context, plan, changes).await;
-    advice.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no index could be advised");
-        Vec::new()
-    })
+/// In which way it would be done in earnest, without the token of a plan, and
+/// what it would be quicker with. A dry run that cannot tell is none the worse.
+async fn foresee(
+    context: &Context,
+    order: &Order,
+    plan: &Plan,
+    rehearsed: &Executed,
+) -> Option<(Way, Vec<Advice>)> {
+    let earnest = Request {
+        mode: Mode::Execute,
+        expected: None,
+        ..request(context, order)
+    };
+    let foreseen = advice::on_plan(context, plan, &earnest, rehearsed).await;
+    foreseen
+        .inspect_err(|error| tracing::warn!(%error, "no way could be foreseen"))
+        .ok()
 }
 
 /// Counts what a dry run would remove outside the database.
@@ -190,16 +197,6 @@ fn request(context: &Context, order: &Order) -> Request {
         },
         besides: order.besides.clone(),
     }
-}
-
-/// In which way it would be done in earnest, without the token of a plan.
-fn way(context: &Context, order: &Order, plan: &Plan) -> Way {
-    let earnest = Request {
-        mode: Mode::Execute,
-        expected: None,
-        ..request(context, order)
-    };
-    context.served.target.way(plan, &earnest)
 }
 
 async fn order(context: &Context) -> Result<Order, Error> {

@@ -285,6 +285,7 @@ pub(super) fn result(finished: &Finished<Done>) -> Option<proto::ResetResult> {
         strategy: done.way.as_ref().map(|way| proto::Strategy {
             name: way.name.clone(),
             reason: way.reason.clone(),
+            predicted: way.predicted.and_then(span),
         }),
     })
 }

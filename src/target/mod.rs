@@ -15,7 +15,6 @@ mod mariadb;
 mod pending;
 mod size;
 mod transaction;
-mod way;
 
 pub use crate::dialect::Grant;
 pub use account::{Creation, NewUser};
@@ -23,12 +22,12 @@ pub use armed::{Arming, Fate, commit_proof};
 pub use brake::{Brake, Permit};
 pub use connection::Credentials;
 pub use execute::{
-    Besides, Choice, Elsewhere, Executed, NewPassword, Request, Sowing, Start, Strategy, strategy,
+    Besides, Choice, Elsewhere, Executed, NewPassword, Request, Sowing, Start, Strategy, Way, cost,
+    strategy,
 };
 pub use fault::{Error, Fault};
 pub use pending::{Backlog, Claimed, Settled, Whose};
 pub use size::{Sizes, TableSize, UserCount};
-pub use way::Way;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

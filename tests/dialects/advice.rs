@@ -1,23 +1,32 @@
 //! Which indexes are advised, and that they serve what a reset then asks.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
+use jiff::Timestamp;
 use resetd::{
     dialect::{
         Dialect, Missing, MySql, Need, Postgres, Remedy, Renderer, Seed, Sqlite, Statement, Sweep,
     },
+    operation::{Mode, OperationId},
     plan::{self, Scope},
-    target::Start,
+    target::{Brake, Elsewhere, Executed, Request, Start, Strategy},
 };
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _};
+
+use uuid::Uuid;
 
 use crate::{
     cases,
     connection::Connection,
+    order::Order,
     world::{Kind, POLICY, World},
 };
 
 cases! {
+    EVERYWHERE: the_way_of_a_run_is_foreseen;
     NOT_MARIADB: every_index_serves, an_index_of_ones_own;
     POSTGRES: texts_that_are_no_json;
     MARIADB: no_index_on_an_expression;
@@ -255,5 +264,57 @@ async fn no_index_on_an_expression(kind: Kind) {
     for missing in missing {
         assert_eq!(missing.need, Need::Marker(Sweep::Any));
         assert!(matches!(missing.remedy, Remedy::None(_)), "{missing:?}");
+    }
+}
+
+fn request(order: &Order, mode: Mode) -> Request {
+    Request {
+        besides: order.besides.clone(),
+        operation: OperationId::from(Uuid::now_v7()),
+        mode,
+        started: Timestamp::now(),
+        deadline: order.deadline,
+        start: order.start.clone(),
+        expected: None,
+        brake: Brake::default(),
+        elsewhere: Elsewhere::default(),
+    }
+}
+
+async fn execute(world: &World, order: &Order, mode: Mode) -> Executed {
+    let cleared = world.clear(order).await.unwrap();
+    let request = request(order, mode);
+    let executed = world.target.execute(&cleared, &request, &|_| {}).await;
+    executed.unwrap()
+}
+
+/// The way that a run would take, by its dry run, and the one that it takes.
+async fn the_way_of_a_run_is_foreseen(kind: Kind) {
+    for more in ["", "[bulk]\nexclusive = true"] {
+        let sql = format!("{TABLES}\n{}", rows());
+        let world = World::make(kind, &sql, &format!("{POLICY}{MARKED}{more}")).await;
+        let orders = [
+            world.id("7"),
+            world.marked(Some("one")),
+            world.marked(None),
+            world.test_users(false),
+        ];
+        for order in orders {
+            let rehearsed = execute(&world, &order, Mode::DryRun).await;
+            let model = world.target.model().await.unwrap();
+            let tables: BTreeSet<_> = model.schema().tables().map(|(id, _)| id).collect();
+            let rows: BTreeMap<_, _> = world.target.count(&model, &tables).await.unwrap();
+            let plan = plan::build(&model, order.scope.clone()).unwrap();
+            let earnest = request(&order, Mode::Execute);
+            let way = world.target.way(&plan, &earnest, &rehearsed, &rows);
+            let done = execute(&world, &order, Mode::Execute).await;
+            let name = match done.strategy() {
+                Strategy::Chain => "one statement",
+                Strategy::Sets => "step by step",
+                Strategy::Unlinked => "step by step, without foreign keys",
+            };
+            assert_eq!(way.name, name, "{:?} {more}", order.scope);
+            assert!(way.predicted.is_some());
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! What deleting costs a database, by what was measured on PostgreSQL 15 with
 //! two cores: `benches/run --only constants` measures it again.
 
+use std::time::Duration;
+
+use super::Strategy;
+
 /// Looking for rows that refer to a deleted one, for each indexed foreign key
 /// that leads to its table, in microseconds.
 pub const CHECKED_KEY_US: f64 = 4.8;
@@ -17,10 +21,74 @@ pub const VALIDATED_ROW_US: f64 = 0.24;
 /// microseconds.
 pub const ADDED_KEY_US: f64 = 400.0;
 
+/// Finding a row by a key and deleting it, in microseconds (0.8 to 4).
+pub const KEYED_ROW_US: f64 = 2.4;
+
+/// Reading a row for its marker where no index helps, in microseconds (104 ms
+/// for a million rows).
+pub const MARKED_ROW_US: f64 = 0.104;
+
+/// One statement that does everything, besides its rows, in microseconds.
+pub const STATEMENT_US: f64 = 400.0;
+
+/// Making, filling and analysing the table of a set, in microseconds.
+pub const SET_US: f64 = 300.0;
+
+/// How the rows are found that refer to a row that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// By an index.
+    Index,
+    /// By reading the whole table.
+    Scan {
+        /// Its rows.
+        rows: u64,
+    },
+}
+
+/// What a foreign key costs when so many rows go that it leads to.
+#[must_use]
+pub fn checks(strategy: Strategy, lookup: Lookup, going: u64) -> Duration {
+    let (each, validated) = match lookup {
+        Lookup::Index => (CHECKED_KEY_US, f64::INFINITY),
+        Lookup::Scan { rows: count } => (
+            SCANNED_ROW_US * rows(count),
+            ADDED_KEY_US + VALIDATED_ROW_US * rows(count),
+        ),
+    };
+    let checked = each * rows(going);
+    micros(match strategy {
+        Strategy::Chain | Strategy::Sets => checked,
+        Strategy::Unlinked => checked.min(validated),
+    })
+}
+
+/// What looking for markers in so many rows costs without an index.
+#[must_use]
+pub fn sweep(count: u64) -> Duration {
+    micros(MARKED_ROW_US * rows(count))
+}
+
+pub(super) fn keyed(count: u64) -> Duration {
+    micros(KEYED_ROW_US * rows(count))
+}
+
+pub(super) fn statement() -> Duration {
+    micros(STATEMENT_US)
+}
+
+pub(super) fn sets(count: usize) -> Duration {
+    micros(SET_US * rows(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
 /// A number of rows in calculations.
 pub(super) fn rows(count: u64) -> f64 {
     // More rows than a float tells apart are of one cost.
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let rows = count as f64;
     rows
+}
+
+fn micros(time: f64) -> Duration {
+    Duration::try_from_secs_f64(time / 1e6).unwrap_or(Duration::MAX)
 }

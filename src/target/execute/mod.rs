@@ -7,7 +7,7 @@
 //! dry run, rolled back.
 
 mod besides;
-mod cost;
+pub mod cost;
 mod digest;
 mod elsewhere;
 mod find;
@@ -16,9 +16,11 @@ mod steps;
 mod strategy;
 mod swift;
 mod unlinked;
+mod way;
 mod wipe;
 
 pub use strategy::{Choice, Strategy, strategy};
+pub use way::Way;
 
 pub use besides::{Besides, NewPassword, Sowing};
 pub use elsewhere::Elsewhere;

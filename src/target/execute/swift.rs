@@ -96,8 +96,7 @@ impl Execution<'_> {
         let answer = self.transaction.query("counting users", &question).await?;
         let row = answer.into_iter().next().unwrap_or_default();
         let count = |place| field(&row, place).parse::<u64>().unwrap_or(u64::MAX);
-        let few = FEW_USERS.max(count(0) / 100 * FEW_PERCENT);
-        Ok((1..=few).contains(&count(1)))
+        Ok(is_few(count(1), count(0)))
     }
 
     /// Takes a scope in one statement, and writes down what goes with it.
@@ -343,6 +342,12 @@ impl Execution<'_> {
             });
         }
     }
+}
+
+/// True when so many users of all are few enough for one statement.
+pub(super) fn is_few(users: u64, all: u64) -> bool {
+    let few = FEW_USERS.max(all / 100 * FEW_PERCENT);
+    (1..=few).contains(&users)
 }
 
 /// True for what the single steps explain better than all of them together,

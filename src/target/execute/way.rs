@@ -1,0 +1,109 @@
+//! In which way a plan would be carried out in earnest, and how long that
+//! would take, as far as a dry run tells.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Executed, Request, Start, Strategy,
+    cost::{self, Lookup},
+    strategy, swift,
+};
+use crate::{
+    plan::{Plan, Scope},
+    schema::{Origin, TableId},
+    target::Target,
+};
+
+/// A way of carrying a plan out, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// What it is called.
+    pub name: String,
+    /// What speaks for it.
+    pub reason: String,
+    /// How long the changes would take; nothing where there is no prediction.
+    pub predicted: Option<Duration>,
+}
+
+impl Target {
+    /// In which way a request on a plan would be carried out, of which a dry
+    /// run did the same. `rows` are those of the tables that are known.
+    #[must_use]
+    pub fn way(
+        &self,
+        plan: &Plan,
+        request: &Request,
+        rehearsed: &Executed,
+        rows: &BTreeMap<TableId, u64>,
+    ) -> Way {
+        let choice = strategy(self.dialect.as_ref(), plan, request);
+        let users = plan.model().users().table;
+        let is_few = !matches!(request.start, Start::TestUsers(_))
+            || swift::is_few(
+                rehearsed.changes().user_count,
+                rows.get(&users).copied().unwrap_or(u64::MAX),
+            );
+        let (way, reason) = match (choice.strategy, rehearsed.strategy()) {
+            (Strategy::Chain, _) if is_few => (Strategy::Chain, choice.reason),
+            (_, Strategy::Unlinked) => (
+                Strategy::Unlinked,
+                "validating foreign keys again takes less than checking them for each row",
+            ),
+            (Strategy::Chain, way) => (way, "many of the users are in scope"),
+            (Strategy::Sets | Strategy::Unlinked, way) => (way, choice.reason),
+        };
+        Way {
+            name: name(way).to_owned(),
+            reason: reason.to_owned(),
+            predicted: predicted(way, plan, rehearsed, rows),
+        }
+    }
+}
+
+fn name(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Chain => "one statement",
+        Strategy::Sets => "step by step",
+        Strategy::Unlinked => "step by step, without foreign keys",
+    }
+}
+
+/// By what goes of each table. How everything is emptied is decided table by
+/// table, on the way.
+fn predicted(
+    way: Strategy,
+    plan: &Plan,
+    rehearsed: &Executed,
+    rows: &BTreeMap<TableId, u64>,
+) -> Option<Duration> {
+    if matches!(plan.scope(), Scope::Everything) {
+        return None;
+    }
+    let (schema, changes) = (plan.schema(), rehearsed.changes());
+    let tables = changes.tables.iter();
+    let going: BTreeMap<&str, u64> = tables
+        .map(|counts| (counts.table.as_str(), counts.deleted))
+        .collect();
+    let mut time = match way {
+        Strategy::Chain => cost::statement(),
+        Strategy::Sets | Strategy::Unlinked => cost::sets(changes.tables.len()),
+    };
+    time += cost::keyed(changes.total_rows());
+    for (id, key) in schema.foreign_keys() {
+        let parent = schema.table(key.parent).name.to_string();
+        let going = going.get(parent.as_str()).copied().unwrap_or(0);
+        if key.origin != Origin::Catalogue || going == 0 {
+            continue;
+        }
+        let lookup = match schema.is_indexed(id) {
+            true => Lookup::Index,
+            false => Lookup::Scan {
+                rows: rows.get(&key.child).copied().unwrap_or(0),
+            },
+        };
+        time += cost::checks(way, lookup, going);
+    }
+    Some(time)
+}

@@ -53,7 +53,9 @@ def declare(tables):
                 f"shop.{parent}",
                 models.CASCADE,
                 db_column=column,
-                null=True,
+                # Of references to users and theirs the order of deletion
+                # follows; a cycle of tables has none.
+                null=column == "parent",
                 related_name="+",
             )
         type(name, (models.Model,), fields)

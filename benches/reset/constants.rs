@@ -154,13 +154,11 @@ async fn truncated(bench: &Bench, sql: &mut Sql) -> f64 {
     let truncate = format!("TRUNCATE {}", names.join(", "));
     let mut samples = Samples::default();
     for _ in 0..bench.rounds {
-        for name in &names {
-            let fill = format!(
-                "INSERT INTO {name} SELECT n, {NOTE} FROM {}",
-                Engine::Postgres.series(1000)
-            );
-            sql.run(&fill).await;
-        }
+        let series = Engine::Postgres.series(1000);
+        let fill = names
+            .iter()
+            .map(|name| format!("INSERT INTO {name} SELECT n, {NOTE} FROM {series};"));
+        sql.run(&fill.collect::<String>()).await;
         samples.add(timed(sql.run(&truncate)).await);
     }
     samples.median()

@@ -2,7 +2,7 @@
 //! for each reset, and tell how long it took them.
 
 use std::{
-    io::{BufRead as _, BufReader, Lines, Write as _},
+    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
@@ -52,7 +52,7 @@ impl Peer {
         let started = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn();
         let ready = started.ok().and_then(|mut child| {
             let input = child.stdin.take();
@@ -80,7 +80,13 @@ impl Peer {
         input.flush().unwrap();
         let said = self.output.next().and_then(Result::ok);
         let took = said.as_deref().and_then(|said| said.trim().parse().ok());
-        let took: f64 = took.unwrap_or_else(|| panic!("{command}: {said:?}"));
+        let took: f64 = took.unwrap_or_else(|| {
+            let mut complaint = String::new();
+            if let Some(mut errors) = self.child.stderr.take() {
+                drop(errors.read_to_string(&mut complaint));
+            }
+            panic!("{command}: {complaint}")
+        });
         Duration::from_secs_f64(took / 1000.0)
     }
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use plotters::prelude::{
-    BLACK, ChartBuilder, Circle, Color as _, EmptyElement, IntoDrawingArea as _, IntoLogRange as _,
-    LineSeries, Palette as _, Palette99, PathElement, SVGBackend, SeriesLabelPosition, WHITE,
+    BLACK, BindKeyPoints as _, ChartBuilder, Circle, Color as _, EmptyElement,
+    IntoDrawingArea as _, IntoLogRange as _, LineSeries, Palette as _, Palette99, PathElement,
+    SVGBackend, SeriesLabelPosition, WHITE,
 };
 
 use crate::engine::Engine;
@@ -67,6 +68,14 @@ impl Plot {
         low * 0.7..high * 1.5
     }
 
+    /// The sizes that were measured, which are the ticks of their axis.
+    fn sizes(&self) -> Vec<f64> {
+        let mut sizes: Vec<f64> = self.points().map(|(x, _)| *x).collect();
+        sizes.sort_by(f64::total_cmp);
+        sizes.dedup_by(|next, before| *next < *before * 1.2);
+        sizes
+    }
+
     /// Draws it, when it has more than one size.
     pub fn draw(&self, folder: &Path) -> bool {
         let least = self.points().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
@@ -84,16 +93,19 @@ impl Plot {
             .caption(self.title(), ("sans-serif", 20))
             .x_label_area_size(44)
             .y_label_area_size(76)
-            .build_cartesian_2d(self.range(|p| p.0).log_scale(), times.log_scale())
+            .build_cartesian_2d(
+                self.range(|p| p.0)
+                    .log_scale()
+                    .with_key_points(self.sizes()),
+                times.clone().log_scale().with_key_points(ticks(&times)),
+            )
             .unwrap();
         chart
             .configure_mesh()
             .light_line_style(BLACK.mix(0.06))
             .bold_line_style(BLACK.mix(0.15))
             .label_style(("sans-serif", 14))
-            .x_labels(6)
-            .y_labels(6)
-            .max_light_lines(1)
+            .disable_x_mesh()
             .x_desc(format!("{} (logarithmic)", self.file.replace('_', " ")))
             .y_desc("time, median (logarithmic)")
             .x_label_formatter(&|size| amount(*size))
@@ -129,6 +141,13 @@ impl Plot {
     }
 }
 
+/// One, two and five of each power of ten.
+fn ticks(range: &std::ops::Range<f64>) -> Vec<f64> {
+    let powers = (-3..7).map(|power| 10_f64.powi(power));
+    let ticks = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * power));
+    ticks.filter(|tick| range.contains(tick)).collect()
+}
+
 /// A tick of time, in few letters.
 fn time_of(milliseconds: f64) -> String {
     match milliseconds {
@@ -145,8 +164,8 @@ fn rounded(number: f64) -> f64 {
 /// A number of things, in few letters.
 fn amount(size: f64) -> String {
     match size {
-        size if size >= 1e6 => format!("{} M", size / 1e6),
-        size if size >= 1e3 => format!("{} k", size / 1e3),
+        size if size >= 1e6 => format!("{} M", rounded(size / 1e6)),
+        size if size >= 1e3 => format!("{} k", (size / 1e3).round()),
         size => format!("{size}"),
     }
 }

@@ -21,6 +21,9 @@ pub const DOMAINS: [&str; 3] = ["one.test", "ten.test", "ninety.test"];
 /// Resets that each caller asks for.
 const EACH: usize = 8;
 
+/// Rounds that open connections and prepare statements, and are not counted.
+const WARM: usize = 10;
+
 /// Users of a kind that a test user's reset may take, one after another.
 struct Users(i64);
 
@@ -33,73 +36,82 @@ impl Iterator for Users {
     }
 }
 
-/// One user: alone, among many rows, and from many callers.
-pub async fn one(bench: &mut Bench, site: &Site) {
-    let rounds = 40 * bench.rounds;
-    // Each round takes some, so that there have to be many.
+/// A marketplace with so many users.
+#[derive(Clone)]
+struct Kept {
+    name: String,
+    place: Place,
+    users: u32,
+}
+
+/// Marketplaces from few rows to many.
+async fn kept(bench: &Bench, site: &Site) -> Vec<Kept> {
+    // Each round takes some users, so that there have to be many.
     let large = match site.engine() {
         Engine::Postgres | Engine::Sqlite => bench.users,
         Engine::MariaDb => bench.users / 5 * 2,
     };
     // The least loses most of its rows meanwhile.
-    let least = if bench.rounds > 3 { 700 } else { 350 };
-    let mut kept = vec![least, large / 10, large];
-    kept.retain(|&users| users == large || users >= least);
-    let mut served: Vec<(String, Place, u32)> = Vec::new();
-    for users in kept {
+    let least = if bench.is_quick { 350 } else { 700 };
+    let mut sizes = vec![least, large / 10, large];
+    sizes.retain(|&users| users == large || users >= least);
+    let mut kept = Vec::new();
+    for users in sizes {
         let name = format!("kept_{users}");
         let sql = marketplace(site.engine(), users, Keys::Cascading);
         let place = site.make(&name, &sql).await;
         arm(&place).await;
-        served.push((name, place, users));
+        kept.push(Kept { name, place, users });
     }
+    kept
+}
+
+/// One user: alone, among many rows, and from many callers.
+pub async fn one(bench: &mut Bench, site: &Site) {
+    let rounds = 40 * bench.rounds;
+    let kept = kept(bench, site).await;
     let test = policy(&DOMAINS);
-    let rig = {
-        let served = served.iter().map(|(name, place, _)| Served {
-            name,
-            place,
-            policy: &test,
-        });
-        Rig::start(&served.collect::<Vec<_>>()).await
-    };
+    let served = kept.iter().map(|kept| Served {
+        name: &kept.name,
+        place: &kept.place,
+        policy: &test,
+    });
+    let rig = Rig::start(&served.collect::<Vec<_>>()).await;
     let client = rig.client().await;
-    let (name, place, _) = served.last().unwrap().clone();
-    let mut hand = place.connect().await;
     let mut hands: Vec<Sql> = Vec::new();
-    for (_, place, _) in &served {
-        hands.push(place.connect().await);
+    for kept in &kept {
+        hands.push(kept.place.connect().await);
     }
-    let mut statements = Samples::default();
-    let mut times: Vec<[Samples; 2]> = served.iter().map(|_| Default::default()).collect();
+    let mut times: Vec<[Samples; 2]> = kept.iter().map(|_| Default::default()).collect();
     let mut users = Users(0);
-    for round in 0..rounds + 10 {
+    for round in 0..rounds + WARM {
         let [one, other] = [(); 2].map(|()| users.next().unwrap());
-        for (((name, ..), sql), samples) in served.iter().zip(&mut hands).zip(&mut times) {
+        for ((kept, sql), samples) in kept.iter().zip(&mut hands).zip(&mut times) {
             let took = [
-                timed(reset_user(&client, name, one)).await,
+                timed(reset_user(&client, &kept.name, one)).await,
                 timed(ways::cascade_one(sql, other)).await,
             ];
-            // The first ones open connections and prepare statements.
-            if round >= 10 {
+            if round >= WARM {
                 for (samples, took) in samples.iter_mut().zip(took) {
                     samples.add(took);
                 }
             }
         }
     }
-    // Beyond what the least database has.
     let mut next = move || users.next().unwrap();
-    for round in 0..rounds / 2 + 10 {
-        let took = timed(ways::statements_one(&mut hand, next())).await;
-        if round >= 10 {
-            statements.add(took);
-        }
-    }
-    let rows = reset_user(&client, &name, next()).await;
+    let Kept { name, place, .. } = kept.last().unwrap();
+    let rows = reset_user(&client, name, next()).await;
     assert_eq!(rows, u64::from(ROWS_EACH), "rows of a user");
+    by_rows_kept(bench, &kept, times);
+    slower_ways(bench, place, rounds / 2, &mut next).await;
+    callers(bench, (&client, name), place, &mut next).await;
+}
+
+/// Tells of resetd's times and the cascade's.
+fn by_rows_kept(bench: &mut Bench, kept: &[Kept], mut times: Vec<[Samples; 2]>) {
     let report = &mut bench.report;
-    for ((_, _, users), samples) in served.iter().zip(&times) {
-        let rows = f64::from(users * ROWS_EACH);
+    for (kept, samples) in kept.iter().zip(&times) {
+        let rows = f64::from(kept.users * ROWS_EACH);
         for (line, samples) in ["resetd", "cascade by hand"].iter().zip(samples) {
             report.point("rows_kept", line, rows, samples.median());
         }
@@ -113,23 +125,38 @@ pub async fn one(bench: &mut Bench, site: &Site) {
     );
     report.figure("ResetUser: resetd", ours);
     report.figure("ResetUser: cascade by hand", cascade);
-    for ((_, _, users), [ours, cascade]) in served.iter().zip(times) {
-        let label = format!("ResetUser, {} rows kept", users * ROWS_EACH);
+    for (kept, [ours, cascade]) in kept.iter().zip(times) {
+        let label = format!("ResetUser, {} rows kept", kept.users * ROWS_EACH);
         report.figure(format!("{label}: resetd"), ours);
         report.figure(format!("{label}: cascade by hand"), cascade);
     }
-    report.figure("ResetUser: statements by hand", statements);
-    if let Some(mut django) = Peer::django(report, &place, &peers::marketplace()) {
-        let mut collector = Samples::default();
-        for round in 0..rounds / 2 + 10 {
-            let took = django.ask(&format!("one {}", next()));
-            if round >= 10 {
-                collector.add(took);
-            }
+}
+
+/// One user as those do it who have no cascade.
+async fn slower_ways(
+    bench: &mut Bench,
+    place: &Place,
+    rounds: usize,
+    next: &mut impl FnMut() -> i64,
+) {
+    let mut hand = place.connect().await;
+    let [mut statements, mut collector] = [(); 2].map(|()| Samples::default());
+    let report = &mut bench.report;
+    let mut django = Peer::django(report, place, &peers::marketplace());
+    for round in 0..rounds + WARM {
+        let took = timed(ways::statements_one(&mut hand, next())).await;
+        let django = django
+            .as_mut()
+            .map(|django| django.ask(&format!("one {}", next())));
+        if round >= WARM {
+            statements.add(took);
+            collector.0.extend(django);
         }
+    }
+    report.figure("ResetUser: statements by hand", statements);
+    if django.is_some() {
         report.figure("ResetUser: Django's Collector", collector);
     }
-    callers(bench, (&client, &name), &place, &mut next).await;
 }
 
 /// Many callers at once.
@@ -301,26 +328,42 @@ async fn share(bench: &mut Bench, shop: &Shop<'_>, name: &str, percent: u32, dom
     }
     let is_looped = shop.keys == Keys::Indexed || shop.site.engine() != Engine::Postgres;
     if percent == 10 && is_looped {
-        let each = one_by_one(shop, domains).await;
-        let measured = ratio(&each, &ours);
-        let report = &mut bench.report;
-        report.at_least("ResetTestUsers, 10 %, against a loop", measured, 10.0);
-        if shop.keys == Keys::Indexed {
-            report.point("rows_deleted", "a loop over the users", rows, each.median());
-        }
-        report.figure(format!("{label}: a loop over the users"), each);
-        let place = shop.site.restore("shop", "work").await;
-        if let Some(mut django) = Peer::django(report, &place, &peers::marketplace()) {
-            let took = Samples(vec![django.ask(&format!("domains {}", domains.join(" ")))]);
-            if shop.keys == Keys::Indexed {
-                report.point("rows_deleted", "Django's Collector", rows, took.median());
-            }
-            report.figure(format!("{label}: Django's Collector"), took);
-        }
+        loops(bench, shop, &ours, domains, (&label, rows)).await;
     }
     bench.report.figure(format!("{label}: resetd"), ours);
     for ((way, _), samples) in by_hand.iter().zip(theirs) {
         bench.report.figure(format!("{label}: {way}"), samples);
+    }
+}
+
+/// The same users one by one, and by Django.
+async fn loops(
+    bench: &mut Bench,
+    shop: &Shop<'_>,
+    ours: &Samples,
+    domains: &[&str],
+    (label, rows): (&str, f64),
+) {
+    let each = one_by_one(shop, domains).await;
+    let report = &mut bench.report;
+    let measured = ratio(&each, ours);
+    report.at_least("ResetTestUsers, 10 %, against a loop", measured, 10.0);
+    let place = shop.site.restore("shop", "work").await;
+    let django = Peer::django(report, &place, &peers::marketplace());
+    let django = django.map(|mut django| {
+        let command = format!("domains {}", domains.join(" "));
+        Samples(vec![django.ask(&command)])
+    });
+    let loops = [
+        ("a loop over the users", Some(each)),
+        ("Django's Collector", django),
+    ];
+    for (way, samples) in loops {
+        let Some(samples) = samples else { continue };
+        if shop.keys == Keys::Indexed {
+            report.point("rows_deleted", way, rows, samples.median());
+        }
+        report.figure(format!("{label}: {way}"), samples);
     }
 }
 

@@ -52,11 +52,13 @@ const FINGERPRINT: &str = "WITH hidden AS MATERIALIZED (SELECT n.oid \
     (g.oid::bigint << 32) | g.xmin::text::bigint, 1))) FROM pg_catalog.pg_trigger AS g \
     WHERE NOT g.tgisinternal))";
 
-/// By the same means: nearly all indexes above 16384 are the application's.
+/// By the same means, in a third of a millisecond for the indexes of 300
+/// tables. What is never rewritten is told by its number, but for whether it is
+/// valid yet. To leave out those of other sessions' temporary tables would cost
+/// three times as much; for them the catalogue is read once more.
 const INDEXED: &str = "SELECT concat(count(*), '.', bit_xor(hashint8extended(\
-    (i.indexrelid::bigint << 32) | i.xmin::text::bigint, 3))) FROM pg_catalog.pg_index AS i \
-    WHERE i.indexrelid >= 16384 AND i.indrelid IN (SELECT c.oid FROM pg_catalog.pg_class AS c \
-    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm') AND c.relpersistence <> 't')";
+    (i.indexrelid::bigint << 1) | i.indisvalid::integer, 3))) FROM pg_catalog.pg_index AS i \
+    WHERE i.indexrelid >= 16384";
 
 /// Text in quotes. Without a backslash in it, it means the same whatever
 /// `standard_conforming_strings` says.

@@ -7,13 +7,10 @@
 //! importance. That serves a few thousand rows; for more, a set needs a table
 //! that the planner knows the size of.
 
-use std::collections::BTreeSet;
-
 use super::{ROW, Renderer, Seed, Shape, list};
 use crate::{
     dialect::{Dialect, Statement},
     plan::{Delete, Path, Plan, SetId, Share, Step, Whence},
-    schema::ColumnId,
 };
 
 /// What a number in the answer of a chain counts.
@@ -166,13 +163,8 @@ impl<'a> Renderer<'a> {
             let shares = self.plan.shares().iter().enumerate();
             let shares: Vec<(usize, &Share)> = shares.filter(|(_, s)| s.set == id).collect();
             // What went tells by itself what else it referred to.
-            let table = self.schema().table(set.table);
-            let references = shares.iter().flat_map(|(_, share)| &share.references);
-            let columns: BTreeSet<ColumnId> = references
-                .flat_map(|(key, _)| self.schema().foreign_key(*key).child_columns())
-                .collect();
-            let columns = columns.iter().map(|&column| self.column(table, column));
-            let told = list(columns.chain(["1".to_owned()]));
+            let about: Vec<&Share> = shares.iter().map(|(_, share)| *share).collect();
+            let told = self.told(id, &about);
             let name = format!("resetd_gone_{}", id.index());
             links.add(
                 &name,

@@ -1,11 +1,11 @@
 //! The statements that change rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ROW, Renderer, list, tuple};
 use crate::{
     dialect::Statement,
-    plan::{Cleared, Detach, Detachment, Release, Restore, SetId},
+    plan::{Cleared, Detach, Detachment, Release, Restore, SetId, Share},
     policy::Value,
     schema::{ColumnId, ForeignKeyId, Table, TableId},
 };
@@ -231,6 +231,37 @@ impl Renderer<'_> {
                 self.is_in(set),
             ))
         })
+    }
+
+    /// Deletes the rows of a set, and counts them and those of them that each
+    /// share is about.
+    #[must_use]
+    pub fn delete_telling(&self, set: SetId, shares: &[&Share]) -> Statement {
+        let told = self.told(set, shares);
+        let mut counts = vec![self.rows_counted()];
+        counts.extend(shares.iter().map(|share| {
+            let shared = format!("count(*) FILTER (WHERE {})", self.is_shared(share));
+            self.dialect.as_text(&shared)
+        }));
+        let table = self.table(self.plan.set(set).table);
+        Statement::plain(format!(
+            "WITH gone AS ({} WHERE {} RETURNING {told}) SELECT {} FROM gone AS {ROW}",
+            self.dialect.delete(&table, ROW),
+            self.is_in(set),
+            list(counts.into_iter()),
+        ))
+    }
+
+    /// The columns of a set's table by which a row that went tells what else
+    /// it referred to.
+    pub(super) fn told(&self, set: SetId, shares: &[&Share]) -> String {
+        let table = self.schema().table(self.plan.set(set).table);
+        let references = shares.iter().flat_map(|share| &share.references);
+        let columns: BTreeSet<ColumnId> = references
+            .flat_map(|(key, _)| self.schema().foreign_key(*key).child_columns())
+            .collect();
+        let columns = columns.iter().map(|&column| self.column(table, column));
+        list(columns.chain(["1".to_owned()]))
     }
 
     /// Does several deletions whose checks wait for one another in one

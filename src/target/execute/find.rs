@@ -119,25 +119,46 @@ impl Execution<'_> {
         Ok(self.cleared.limits().check(rows)?)
     }
 
-    pub(super) async fn shared(&mut self) -> Result<Vec<SharedRows>, Error> {
-        let mut shared = Vec::new();
-        for share in self.plan.shares() {
+    /// Counts the rows that others have a share in, but for those that tell
+    /// it as they go.
+    pub(super) async fn count_shares(&mut self) -> Result<(), Error> {
+        for (place, share) in self.plan.shares().iter().enumerate() {
             let Some(statement) = self.renderer().share(share) else {
                 continue;
             };
-            let rows = self
-                .transaction
-                .count("counting shared rows", &statement)
-                .await?;
-            if rows > 0 {
-                let table = self.plan.schema().table(self.plan.set(share.set).table);
-                shared.push(SharedRows {
-                    table: table.name.to_string(),
-                    rows,
-                });
+            if !self.tells(share.set) {
+                let step = "counting shared rows";
+                let rows = self.transaction.count(step, &statement).await?;
+                self.shares.insert(place, rows);
             }
         }
-        Ok(shared)
+        Ok(())
+    }
+
+    /// True when the deletion of a set tells what else its rows referred to.
+    pub(super) fn tells(&self, set: SetId) -> bool {
+        let alone = |step: &Step| match step {
+            Step::Delete(step) => step.sets == [set] && !step.cyclic,
+            Step::Restore(_) | Step::Detach(_) | Step::Release(_) | Step::Wipe(_) => false,
+        };
+        let table = self.plan.schema().table(self.plan.set(set).table);
+        self.transaction.dialect.deletes_together()
+            && !table.has_triggers
+            && self.plan.steps().iter().any(alone)
+    }
+
+    /// What was counted of shared rows.
+    pub(super) fn shared(&self) -> Vec<SharedRows> {
+        let shares = self.shares.iter().filter(|(_, rows)| **rows > 0);
+        let told = shares.map(|(&share, &rows)| {
+            let set = self.plan.shares()[share].set;
+            let table = self.plan.schema().table(self.plan.set(set).table);
+            SharedRows {
+                table: table.name.to_string(),
+                rows,
+            }
+        });
+        told.collect()
     }
 }
 

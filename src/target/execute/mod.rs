@@ -313,6 +313,8 @@ struct Execution<'a> {
     /// The sets that have a table.
     made: Vec<SetId>,
     counts: BTreeMap<TableId, TableCounts>,
+    /// Rows that others have a share in, by the place of the share.
+    shares: BTreeMap<usize, u64>,
     /// What goes outside the database.
     bound: BoundEffects,
     /// What restarts sequences once everything is committed.
@@ -348,6 +350,7 @@ impl<'a> Execution<'a> {
             sizes: vec![0; cleared.subject().sets().count()],
             made: Vec::new(),
             counts: BTreeMap::new(),
+            shares: BTreeMap::new(),
             bound: BoundEffects::default(),
             restarts: Vec::new(),
             strategy: Strategy::Sets,
@@ -387,13 +390,14 @@ impl Execution<'_> {
         };
         failpoint::reach("found").await;
         self.check().await?;
-        changes.shared = self.shared().await?;
+        self.count_shares().await?;
         self.write_effects(&mut changes).await?;
         failpoint::reach("effects_written").await;
         self.set_password(&user).await?;
         self.take_steps().await?;
         failpoint::reach("steps_taken").await;
         changes.tables = self.tables();
+        changes.shared = self.shared();
         self.count_remaining(&mut changes).await?;
         self.cleared.limits().check(changes.total_rows())?;
         if !self.is_settled {
@@ -510,7 +514,11 @@ impl Execution<'_> {
 
     /// The same for many users, by the rule's form in SQL.
     async fn check_eligible(&mut self, eligible: &Eligible) -> Result<(), Error> {
-        let Some(set) = self.users_set().filter(|set| self.sizes[set.index()] > 0) else {
+        let taken_along = |set: &SetId| {
+            let has_ways = !self.plan.set(*set).paths.is_empty();
+            has_ways && self.sizes[set.index()] > 0
+        };
+        let Some(set) = self.users_set().filter(taken_along) else {
             return Ok(());
         };
         let statement = self.renderer().ineligible(set, eligible);

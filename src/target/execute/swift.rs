@@ -14,7 +14,7 @@ use crate::{
     dialect::{Eligible, Renderer, Row, Seed, Statement, Tally, reachable},
     failpoint,
     guard::{self, Seen, UserFacts},
-    operation::{Changes, Progress, SharedRows, User},
+    operation::{Changes, Progress, User},
     plan::{Check, SetId, Step},
     target::{Error, armed, field},
 };
@@ -112,12 +112,13 @@ impl Execution<'_> {
             return Ok(None);
         };
         self.judge(&counted)?;
+        self.shares.extend(counted.shared.iter().copied());
         failpoint::reach("steps_taken").await;
         let users = self.users_set().map_or(0, |set| self.sizes[set.index()]);
         let mut changes = Changes {
             user_count: users,
             users: counted.users.clone(),
-            shared: self.shared_rows(&counted),
+            shared: self.shared(),
             ..Changes::default()
         };
         changes.warnings.extend(passed_over(counted.passed_over));
@@ -257,7 +258,6 @@ impl Execution<'_> {
                 Tally::Users => {}
             }
         }
-        counted.shared.sort_unstable();
         // A row that was found and not deleted was kept by a rule, or changed
         // by another transaction meanwhile.
         let agree = |&(set, rows): &(SetId, u64)| {
@@ -291,20 +291,6 @@ impl Execution<'_> {
         }
         let doomed = counted.deleted.iter().map(|(_, rows)| rows).sum();
         Ok(self.cleared.limits().check(doomed)?)
-    }
-
-    fn shared_rows(&self, counted: &Counted) -> Vec<SharedRows> {
-        let shared = counted.shared.iter().filter(|(_, rows)| *rows > 0);
-        shared
-            .map(|&(share, rows)| {
-                let share = &self.plan.shares()[share];
-                let table = self.plan.schema().table(self.plan.set(share.set).table);
-                SharedRows {
-                    table: table.name.to_string(),
-                    rows,
-                }
-            })
-            .collect()
     }
 
     /// Counts what was changed by table, and tells it step by step.

@@ -285,6 +285,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What switches off whatever the database enforces, until the transaction
+    /// ends, and what switches it on, where a role can be allowed to.
+    fn enforcement(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// Asks for the foreign keys that lead to tables and that our role can
     /// drop and add back just as they were: schema, table and name, what
     /// defines it, and an estimate of the table's rows. Nothing where that

@@ -312,6 +312,7 @@ async fn the_way_of_a_run_is_foreseen(kind: Kind) {
                 Strategy::Chain => "one statement",
                 Strategy::Sets => "step by step",
                 Strategy::Unlinked => "step by step, without foreign keys",
+                Strategy::Unchecked => "step by step, unchecked and verified",
             };
             assert_eq!(way.name, name, "{:?} {more}", order.scope);
             assert!(way.predicted.is_some());

@@ -11,12 +11,12 @@ use uuid::Uuid;
 use crate::{
     cases,
     order::Order,
-    world::{Kind, POLICY, World, summary},
+    world::{Kind, OWNER, POLICY, World, summary},
 };
 
 cases! {
     POSTGRES: one_statement, one_statement_at_every_level, step_by_step, given_up,
-        few_of_many, without_keys, keys_that_stay, keys_that_others_hold;
+        few_of_many, without_keys, keys_that_stay, keys_that_others_hold, switched_off;
 }
 
 const SHOP: &str = "
@@ -247,4 +247,25 @@ async fn keys_that_others_hold(kind: Kind) {
         .unwrap();
     assert_eq!(way(&world, &world.test_users(false)).await, Strategy::Sets);
     reader.run("ROLLBACK").await.unwrap();
+}
+
+/// Who may switch the checks off has them made once: the same goes, and what
+/// would be left behind is found.
+async fn switched_off(kind: Kind) {
+    let plain = World::make(kind, CROWD, &crowd_policy("")).await;
+    let expected = plain.reset(&plain.test_users(true), Mode::Execute).await;
+    let world = World::make(kind, CROWD, &crowd_policy("")).await;
+    let role = format!("{}_switch", world.name);
+    world
+        .sudo(&format!(
+            "CREATE ROLE {role} LOGIN IN ROLE {OWNER};
+             GRANT SET ON PARAMETER session_replication_role TO {role}"
+        ))
+        .await;
+    let world = world.reached_by(&crowd_policy(""), &role);
+    let dry = world.reset(&world.test_users(true), Mode::DryRun).await;
+    assert_eq!(dry.unwrap(), expected.unwrap());
+    let way = way(&world, &world.test_users(true)).await;
+    assert_eq!(way, Strategy::Unchecked);
+    assert_eq!(world.left().await, plain.left().await);
 }

@@ -15,6 +15,7 @@ mod sequences;
 mod steps;
 mod strategy;
 mod swift;
+mod switch;
 mod unlinked;
 mod way;
 mod wipe;

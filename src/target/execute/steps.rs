@@ -30,7 +30,11 @@ impl Execution<'_> {
         }
         let overlaps = self.overlaps().await?;
         let occupied = self.occupied().await?;
-        let links = self.unlink().await?;
+        let is_off = self.switch_off().await?;
+        let links = match is_off {
+            true => Vec::new(),
+            false => self.unlink().await?,
+        };
         for (number, step) in (1..).zip(self.plan.steps()) {
             let (title, begun) = (self.plan.title(step), Instant::now());
             failpoint::reach("step").await;
@@ -72,6 +76,9 @@ impl Execution<'_> {
                 rows,
                 took,
             });
+        }
+        if is_off {
+            self.switch_on().await?;
         }
         self.link_again(&links).await?;
         self.sweep().await?;
@@ -327,6 +334,17 @@ impl Execution<'_> {
         self.transaction.batch_during(title, stop).await?;
         let deleted = self.delete_all(title, statements, false).await?;
         self.transaction.batch_during(title, resume).await?;
+        self.verify_references(title, tables).await?;
+        Ok(deleted)
+    }
+
+    /// Refuses when rows refer to some that are gone, of these tables and, as
+    /// far as it is known which, of these sets.
+    pub(super) async fn verify_references(
+        &mut self,
+        title: &str,
+        tables: &[(TableId, Option<SetId>)],
+    ) -> Result<(), Error> {
         let schema = self.plan.schema();
         for (id, key) in schema.foreign_keys() {
             let Some(&(_, gone)) = tables.iter().find(|(table, _)| *table == key.parent) else {
@@ -348,7 +366,7 @@ impl Execution<'_> {
                 });
             }
         }
-        Ok(deleted)
+        Ok(())
     }
 
     fn gone(&self, title: &str, table: TableId, remaining: u64) -> Result<(), Error> {

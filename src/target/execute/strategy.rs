@@ -22,6 +22,9 @@ pub enum Strategy {
     /// The same, while foreign keys that lead to the rows are gone: for many
     /// rows, or keys without an index, where the database is ours alone.
     Unlinked,
+    /// The same, while the database enforces nothing, where our role may
+    /// switch that off.
+    Unchecked,
 }
 
 /// Sets that one statement has at most: it is planned once for each

@@ -44,7 +44,7 @@ impl Execution<'_> {
             && self.request.start.hold() == Hold::Exclusive
             && !matches!(self.plan.scope(), Scope::Everything);
         let doomed = self.doomed();
-        if !is_alone || doomed.values().sum::<u64>() < FEW_ROWS {
+        if !is_alone || !self.are_many(&doomed) {
             return Ok(Vec::new());
         }
         let names: Vec<String> = doomed.keys().map(|&table| self.name(table)).collect();
@@ -76,8 +76,13 @@ impl Execution<'_> {
         Ok(())
     }
 
+    /// True when so many rows go that another way could be worth asking for.
+    pub(super) fn are_many(&self, doomed: &BTreeMap<TableId, u64>) -> bool {
+        doomed.values().sum::<u64>() >= FEW_ROWS
+    }
+
     /// How many rows go, by table.
-    fn doomed(&self) -> BTreeMap<TableId, u64> {
+    pub(super) fn doomed(&self) -> BTreeMap<TableId, u64> {
         let mut doomed = BTreeMap::new();
         for step in self.plan.steps() {
             let Step::Delete(step) = step else { continue };
@@ -91,7 +96,7 @@ impl Execution<'_> {
         doomed
     }
 
-    fn name(&self, table: TableId) -> String {
+    pub(super) fn name(&self, table: TableId) -> String {
         let name = &self.plan.schema().table(table).name;
         self.transaction.dialect.table(name)
     }
@@ -147,16 +152,22 @@ impl Execution<'_> {
         tables.dedup();
         let tables: Vec<String> = tables.into_iter().map(|table| self.name(table)).collect();
         let drops: Vec<&str> = links.iter().map(|link| link.drop.as_str()).collect();
-        self.transaction.batch("SAVEPOINT resetd_keys").await?;
         let dropping = format!(
             "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT; {}",
             tables.join(", "),
             drops.join("; ")
         );
-        match self.transaction.batch(&dropping).await {
+        self.attempt(DROPPING, &dropping).await
+    }
+
+    /// Runs statements, or leaves everything as it was where our role may not
+    /// do that, or somebody else is at one of the tables.
+    pub(super) async fn attempt(&mut self, step: &str, sql: &str) -> Result<bool, Error> {
+        self.transaction.batch("SAVEPOINT resetd_attempt").await?;
+        match self.transaction.batch_during(step, sql).await {
             Ok(()) => Ok(true),
             Err(Error::Busy | Error::Permission { .. } | Error::Database { .. }) => {
-                let undo = "ROLLBACK TO SAVEPOINT resetd_keys";
+                let undo = "ROLLBACK TO SAVEPOINT resetd_attempt";
                 self.transaction.batch(undo).await?;
                 Ok(false)
             }

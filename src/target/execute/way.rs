@@ -51,8 +51,12 @@ impl Target {
                 Strategy::Unlinked,
                 "validating foreign keys again takes less than checking them for each row",
             ),
+            (_, Strategy::Unchecked) => (
+                Strategy::Unchecked,
+                "checking all rows at once takes less than checking each",
+            ),
             (Strategy::Chain, way) => (way, "many of the users are in scope"),
-            (Strategy::Sets | Strategy::Unlinked, way) => (way, choice.reason),
+            (_, way) => (way, choice.reason),
         };
         Way {
             name: name(way).to_owned(),
@@ -67,6 +71,7 @@ fn name(strategy: Strategy) -> &'static str {
         Strategy::Chain => "one statement",
         Strategy::Sets => "step by step",
         Strategy::Unlinked => "step by step, without foreign keys",
+        Strategy::Unchecked => "step by step, unchecked and verified",
     }
 }
 
@@ -88,7 +93,9 @@ fn predicted(
         .collect();
     let mut time = match way {
         Strategy::Chain => cost::statement(),
-        Strategy::Sets | Strategy::Unlinked => cost::sets(changes.tables.len()),
+        Strategy::Sets | Strategy::Unlinked | Strategy::Unchecked => {
+            cost::sets(changes.tables.len())
+        }
     };
     time += cost::keyed(changes.total_rows());
     for (id, key) in schema.foreign_keys() {

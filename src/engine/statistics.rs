@@ -22,9 +22,8 @@ impl Engine {
     /// When it cannot be reached or its policy does not fit.
     pub async fn statistics(&self, grant: &Grant, what: &Statistics) -> Result<Report, Error> {
         let served = self.served(grant.target())?;
-        let model = served.target.model().await?;
         let domains: Vec<String> = served.domains.domains().map(str::to_owned).collect();
-        let sizes = served.target.sizes(&model, &domains, what.exact).await?;
+        let (model, sizes) = served.target.sizes(&domains, what.exact).await?;
         let missing = served.target.missing(&model).await?;
         let rows = sizes.tables.iter().map(|size| (size.id, size.rows));
         let advice = advice::in_general(model.schema(), &missing, &rows.collect());

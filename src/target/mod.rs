@@ -188,19 +188,23 @@ impl Target {
     /// When the database cannot be reached, or the policy does not fit it.
     pub async fn model(&self) -> Result<Arc<Model>, Error> {
         let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
-        let (fingerprint, indexed) = self.fingerprint(&mut session).await?;
+        self.model_by(&mut session).await
+    }
+
+    async fn model_by(&self, session: &mut Session) -> Result<Arc<Model>, Error> {
+        let (fingerprint, indexed) = self.fingerprint(session).await?;
         let known = self.known().filter(|known| {
             known.model.schema().fingerprint() == fingerprint && known.indexed == indexed
         });
         if let Some(known) = known {
             return Ok(known.model);
         }
-        let schema = self.read(&mut session, fingerprint).await?;
+        let schema = self.read(session, fingerprint).await?;
         let model = Model::bind(schema, self.policy.clone()).map_err(|problems| Error::Policy {
             target: self.name().to_owned(),
             problems,
         })?;
-        self.understands(&mut session, &model).await?;
+        self.understands(session, &model).await?;
         let model = Arc::new(model);
         let known = Known {
             model: Arc::clone(&model),

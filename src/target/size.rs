@@ -1,6 +1,6 @@
 //! How big a target is: its users, its rows, its bytes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
 use crate::{
@@ -50,27 +50,54 @@ pub struct TableSize {
 }
 
 impl Target {
-    /// Measures the target. Users are always counted; rows are estimated
-    /// where the database keeps estimates, unless `exact`.
+    /// Measures the target as it is now. Users are always counted; rows are
+    /// estimated where the database keeps estimates, unless `exact`.
+    ///
+    /// Two connections are asked at the same time: the catalogue's digest and
+    /// its estimates take as long as one another, and so do the halves of the
+    /// rows. Both are held until the end: one that is given back and taken
+    /// again at once is another one most of the time, and a new one.
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or a count fails.
+    /// When the database cannot be reached, a count fails, or the policy does
+    /// not fit.
     pub async fn sizes(
         &self,
-        model: &Model,
         domains: &[String],
         exact: bool,
-    ) -> Result<Sizes, Error> {
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
-        let (users, test_users) = self.count_users(&mut session, model, domains).await?;
-        let mut tables = self.measure(&mut session, model, exact).await?;
+    ) -> Result<(Arc<Model>, Sizes), Error> {
+        let pool = self.pool().await?;
+        let mut first = pool.acquire(LOCK_TIMEOUT).await?;
+        let mut second = pool.acquire(LOCK_TIMEOUT).await?;
+        let question = Statement::plain(self.dialect.sizes());
+        let (model, rows) = tokio::try_join!(self.model_by(&mut first), second.rows(&question))?;
+        let mut tables = listed(&model, &rows, exact);
+        let ((users, test_users), ()) = {
+            let of_users = model.users().table;
+            let [mine, others] = halves(&mut tables, of_users);
+            tokio::try_join!(
+                async {
+                    let users = self.count_users(&mut first, &model, domains).await?;
+                    self.count_rows(&mut first, &model, mine).await?;
+                    Ok::<_, Error>(users)
+                },
+                self.count_rows(&mut second, &model, others),
+            )?
+        };
+        let counted = tables
+            .iter_mut()
+            .find(|size| size.id == model.users().table);
+        if let Some(size) = counted.filter(|size| size.exact) {
+            size.rows = users.iter().map(|users| users.total).sum();
+        }
         tables.sort_by(|a, b| a.table.cmp(&b.table));
-        Ok(Sizes {
+        let sizes = Sizes {
             users,
             test_users,
             tables,
-        })
+        };
+        Ok((model, sizes))
     }
 
     /// Users by type, and how many of all are test users, in one go.
@@ -118,36 +145,14 @@ impl Target {
         Ok((counts, test_users))
     }
 
-    async fn measure(
+    /// Counts the rows of tables.
+    async fn count_rows(
         &self,
         session: &mut Session,
         model: &Model,
-        exact: bool,
-    ) -> Result<Vec<TableSize>, Error> {
+        mut uncounted: Vec<&mut TableSize>,
+    ) -> Result<(), Error> {
         let dialect = self.dialect.as_ref();
-        let rows = session.rows(&Statement::plain(dialect.sizes())).await?;
-        let names = rows.iter().map(|row| {
-            let schema = row.first().and_then(Option::as_deref);
-            ((schema, field(row, 1)), row)
-        });
-        let known: BTreeMap<(Option<&str>, &str), &Row> = names.collect();
-        let mut sizes = Vec::new();
-        for (id, table) in model.schema().tables() {
-            let name = (table.name.schema.as_deref(), table.name.name.as_str());
-            let row = known.get(&name);
-            let estimate = row
-                .and_then(|row| field(row, 2).parse().ok())
-                .filter(|_| !exact);
-            sizes.push(TableSize {
-                id,
-                table: table.name.to_string(),
-                rows: estimate.unwrap_or(0),
-                exact: estimate.is_none(),
-                bytes: row.and_then(|row| field(row, 3).parse().ok()),
-            });
-        }
-        let uncounted = sizes.iter_mut().filter(|size| size.exact);
-        let mut uncounted: Vec<&mut TableSize> = uncounted.collect();
         for part in uncounted.chunks_mut(COUNTED_AT_ONCE) {
             let counts: Vec<String> = part
                 .iter()
@@ -164,8 +169,50 @@ impl Target {
                 size.rows = number(field(&row, place))?;
             }
         }
-        Ok(sizes)
+        Ok(())
     }
+}
+
+/// Every table with what the catalogue tells of it.
+fn listed(model: &Model, rows: &[Row], exact: bool) -> Vec<TableSize> {
+    let names = rows.iter().map(|row| {
+        let schema = row.first().and_then(Option::as_deref);
+        ((schema, field(row, 1)), row)
+    });
+    let known: BTreeMap<(Option<&str>, &str), &Row> = names.collect();
+    let tables = model.schema().tables().map(|(id, table)| {
+        let name = (table.name.schema.as_deref(), table.name.name.as_str());
+        let row = known.get(&name);
+        let estimate = row
+            .and_then(|row| field(row, 2).parse().ok())
+            .filter(|_| !exact);
+        TableSize {
+            id,
+            table: table.name.to_string(),
+            rows: estimate.unwrap_or(0),
+            exact: estimate.is_none(),
+            bytes: row.and_then(|row| field(row, 3).parse().ok()),
+        }
+    });
+    tables.collect()
+}
+
+/// The tables that have to be counted, in two halves of about the same bytes;
+/// that of the users is in none, and comes on top of the first.
+fn halves(tables: &mut [TableSize], users: TableId) -> [Vec<&mut TableSize>; 2] {
+    let bytes = |size: &TableSize| size.bytes.unwrap_or(0).saturating_add(1);
+    let counted = tables.iter().find(|size| size.id == users);
+    let mut load = [counted.map_or(0, bytes), 0];
+    let uncounted = tables.iter_mut().filter(|size| size.exact);
+    let mut uncounted: Vec<&mut TableSize> = uncounted.filter(|size| size.id != users).collect();
+    uncounted.sort_by_key(|size| std::cmp::Reverse(bytes(size)));
+    let mut halves = [Vec::new(), Vec::new()];
+    for size in uncounted {
+        let place = usize::from(load[0] > load[1]);
+        load[place] += bytes(size);
+        halves[place].push(size);
+    }
+    halves
 }
 
 fn number(text: &str) -> Result<u64, Error> {

@@ -545,7 +545,8 @@ impl Dialect for Postgres {
             let sequences = format!("ALL SEQUENCES IN SCHEMA {}", self.quote(schema));
             grant(why, "USAGE", sequences);
         }
-        let why = "faster resets of many users (optional; from PostgreSQL 15 on, given by a superuser)";
+        let why =
+            "faster resets of many users (optional; from PostgreSQL 15 on, given by a superuser)";
         grant(why, "SET", "PARAMETER session_replication_role".to_owned());
         let why =
             "faster full resets of big tables (optional; restarted sequences need their owner)";

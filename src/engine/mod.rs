@@ -13,6 +13,7 @@ mod hooks;
 mod live;
 mod operations;
 mod outbox;
+mod plans;
 mod recovery;
 mod reset;
 mod seeds;
@@ -96,6 +97,7 @@ pub struct Engine {
     reason: fn(&Error) -> &'static str,
     live: Live,
     snapshots: status::Snapshots,
+    plans: plans::Plans,
     running: TaskTracker,
     /// Work that goes on between operations, and ends with the server.
     background: TaskTracker,
@@ -207,6 +209,7 @@ impl Engine {
             reason,
             live: Live::new(),
             snapshots: status::Snapshots::default(),
+            plans: plans::Plans::default(),
             running: TaskTracker::new(),
             background: TaskTracker::new(),
             stopping: Notify::new(),

@@ -98,7 +98,10 @@ pub(super) async fn reset(context: &Context) -> Result<ResetDone, Error> {
     }
     let action = context.grant.action();
     Ok(ResetDone {
-        edges: edges(cleared.subject()),
+        edges: match order.mode {
+            Mode::DryRun => edges(cleared.subject()),
+            Mode::Execute => Vec::new(),
+        },
         way,
         advice: advice.unwrap_or_default(),
         plan_token: token,
@@ -156,7 +159,8 @@ async fn execute(context: &Context, order: &Order) -> Result<(Cleared<Plan>, Exe
 
 fn clear(context: &Context, order: &Order, evidence: Evidence) -> Result<Cleared<Plan>, Error> {
     let setting = context.served.target.setting();
-    let plan = plan::build(&evidence.model, order.scope.clone())?;
+    let (name, plans) = (context.served.target.name(), &context.engine.plans);
+    let plan = plans.plan(name, &evidence.model, &order.scope)?;
     Ok(guard::clear(
         plan,
         setting,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Ambiguity, Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Path,
-    Plan, Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, Whence, everything,
+    Ambiguity, Check, Choice, Cleared, Delete, Detach, Detachment, Edge, Fate, Group, Model, Parts,
+    Path, Plan, Reach, Restore, Role, RowSet, Scope, SetId, Share, Step, Whence, everything,
     model::LevelRules,
     problem::Problem,
     reach,
@@ -570,7 +570,7 @@ impl<'a> Builder<'a> {
             Breadth::Reach | Breadth::Below(..) => self.shares(),
             Breadth::Recipe(_) => Vec::new(),
         };
-        Plan {
+        Plan(Arc::new(Parts {
             model: Arc::clone(self.model),
             scope,
             sets: self.sets,
@@ -579,7 +579,7 @@ impl<'a> Builder<'a> {
             shares,
             steps: self.steps,
             edges: self.edges,
-        }
+        }))
     }
 }
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Model, Path, Plan, Release, Role, RowSet, Scope, SetId, Step, Whence, Wipe, build::groups,
+    Model, Parts, Path, Plan, Release, Role, RowSet, Scope, SetId, Step, Whence, Wipe,
+    build::groups,
 };
 use crate::{
     policy::Treatment,
@@ -27,7 +28,7 @@ pub(super) fn build(model: &Arc<Model>) -> Plan {
     let mut steps = keeper.releases();
     steps.extend(keeper.wipes());
     let groups = groups(&keeper.sets);
-    Plan {
+    Plan(Arc::new(Parts {
         model: Arc::clone(model),
         scope: Scope::Everything,
         sets: keeper.sets,
@@ -36,7 +37,7 @@ pub(super) fn build(model: &Arc<Model>) -> Plan {
         shares: Vec::new(),
         steps,
         edges: Vec::new(),
-    }
+    }))
 }
 
 struct Keeper<'a> {

@@ -48,9 +48,14 @@ pub enum Scope {
     Everything,
 }
 
-/// What a reset will do: row sets to find, checks to make, steps to take.
+/// What a reset will do: row sets to find, checks to make, steps to take. A
+/// clone is the same plan.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Plan(Arc<Parts>);
+
+/// What a plan is made of.
+#[derive(Debug)]
+struct Parts {
     model: Arc<Model>,
     scope: Scope,
     sets: Vec<RowSet>,
@@ -249,67 +254,71 @@ impl Plan {
     /// The model that the plan was made from.
     #[must_use]
     pub fn model(&self) -> &Arc<Model> {
-        &self.model
+        &self.0.model
     }
 
     /// The schema that the plan speaks of.
     #[must_use]
     pub fn schema(&self) -> &Schema {
-        self.model.schema()
+        self.0.model.schema()
     }
 
     /// Which rows it starts from.
     #[must_use]
     pub fn scope(&self) -> &Scope {
-        &self.scope
+        &self.0.scope
     }
 
     /// The row sets, with their ids.
     pub fn sets(&self) -> impl Iterator<Item = (SetId, &RowSet)> {
-        self.sets.iter().enumerate().map(|(i, set)| (SetId(i), set))
+        self.0
+            .sets
+            .iter()
+            .enumerate()
+            .map(|(i, set)| (SetId(i), set))
     }
 
     /// The row set of this id.
     #[must_use]
     pub fn set(&self, id: SetId) -> &RowSet {
-        &self.sets[id.0]
+        &self.0.sets[id.0]
     }
 
     /// The order in which sets are found, parents first.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
-        &self.groups
+        &self.0.groups
     }
 
     /// What must not be there.
     #[must_use]
     pub fn checks(&self) -> &[Check] {
-        &self.checks
+        &self.0.checks
     }
 
     /// What is reported as shared.
     #[must_use]
     pub fn shares(&self) -> &[Share] {
-        &self.shares
+        &self.0.shares
     }
 
     /// The changes, in order.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.0.steps
     }
 
     /// How each reference is followed.
     #[must_use]
     pub fn edges(&self) -> &[Edge] {
-        &self.edges
+        &self.0.edges
     }
 
     /// The tables that steps change, in plan order, each once.
     #[must_use]
     pub fn changed_tables(&self) -> Vec<TableId> {
         let mut tables = Vec::new();
-        for step in &self.steps {
+        for step in &self.0.steps {
             let changed: Vec<TableId> = match step {
                 Step::Restore(step) => vec![self.set(step.set).table],
                 Step::Detach(step) => vec![step.table],

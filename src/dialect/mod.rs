@@ -300,6 +300,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         None
     }
 
+    /// True when rows that a transaction has deleted are still passed when it
+    /// reads their table.
+    fn passes_deleted(&self) -> bool {
+        false
+    }
+
     /// Settings of a transaction whose statements are kept prepared.
     fn prepared(&self) -> Option<&'static str> {
         None

@@ -428,6 +428,10 @@ impl Dialect for Postgres {
         "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     }
 
+    fn passes_deleted(&self) -> bool {
+        true
+    }
+
     fn for_update(&self) -> &'static str {
         " FOR UPDATE"
     }

@@ -112,7 +112,11 @@ pub(super) async fn on_plan(
     let mut all = Vec::new();
     for (missing, reads) in used {
         let rows = rows.get(&missing.table).copied().unwrap_or(0);
-        let gain = gain(missing, rehearsed.strategy(), rows, reads);
+        let read = match missing.need {
+            Need::Reference(_) => target.scanned(schema.table(missing.table), rows, rehearsed),
+            Need::Marker(_) => rows,
+        };
+        let gain = gain(missing, rehearsed.strategy(), read, reads);
         let when = match missing.need {
             Need::Reference(key) => {
                 let parent = &schema.table(schema.foreign_key(key).parent).name;

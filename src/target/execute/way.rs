@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     plan::{Plan, Scope},
-    schema::{Origin, TableId},
+    schema::{Origin, Table, TableId},
     target::Target,
 };
 
@@ -28,6 +28,16 @@ pub struct Way {
 }
 
 impl Target {
+    /// How many rows are read, each time, to find those that refer to a row
+    /// that goes, when no index finds them: what refers to it is gone before.
+    #[must_use]
+    pub fn scanned(&self, table: &Table, rows: u64, rehearsed: &Executed) -> u64 {
+        match self.dialect.passes_deleted() {
+            true => rows,
+            false => rows.saturating_sub(going(rehearsed, table)),
+        }
+    }
+
     /// In which way a request on a plan would be carried out, of which a dry
     /// run did the same. `rows` are those of the tables that are known.
     #[must_use]
@@ -61,8 +71,46 @@ impl Target {
         Way {
             name: name(way).to_owned(),
             reason: reason.to_owned(),
-            predicted: predicted(way, plan, rehearsed, rows),
+            predicted: self.predicted(way, plan, rehearsed, rows),
         }
+    }
+
+    /// By what goes of each table. How everything is emptied is decided table
+    /// by table, on the way.
+    fn predicted(
+        &self,
+        way: Strategy,
+        plan: &Plan,
+        rehearsed: &Executed,
+        rows: &BTreeMap<TableId, u64>,
+    ) -> Option<Duration> {
+        if matches!(plan.scope(), Scope::Everything) {
+            return None;
+        }
+        let (schema, changes) = (plan.schema(), rehearsed.changes());
+        let mut time = match way {
+            Strategy::Chain => cost::statement(),
+            Strategy::Sets | Strategy::Unlinked | Strategy::Unchecked => {
+                cost::sets(changes.tables.len())
+            }
+        };
+        time += cost::keyed(changes.total_rows());
+        for (id, key) in schema.foreign_keys() {
+            let going = going(rehearsed, schema.table(key.parent));
+            if key.origin != Origin::Catalogue || going == 0 {
+                continue;
+            }
+            let child = schema.table(key.child);
+            let rows = rows.get(&key.child).copied().unwrap_or(0);
+            let lookup = match schema.is_indexed(id) {
+                true => Lookup::Index,
+                false => Lookup::Scan {
+                    rows: self.scanned(child, rows, rehearsed),
+                },
+            };
+            time += cost::checks(way, lookup, going);
+        }
+        Some(time)
     }
 }
 
@@ -75,42 +123,10 @@ fn name(strategy: Strategy) -> &'static str {
     }
 }
 
-/// By what goes of each table. How everything is emptied is decided table by
-/// table, on the way.
-fn predicted(
-    way: Strategy,
-    plan: &Plan,
-    rehearsed: &Executed,
-    rows: &BTreeMap<TableId, u64>,
-) -> Option<Duration> {
-    if matches!(plan.scope(), Scope::Everything) {
-        return None;
-    }
-    let (schema, changes) = (plan.schema(), rehearsed.changes());
-    let tables = changes.tables.iter();
-    let going: BTreeMap<&str, u64> = tables
-        .map(|counts| (counts.table.as_str(), counts.deleted))
-        .collect();
-    let mut time = match way {
-        Strategy::Chain => cost::statement(),
-        Strategy::Sets | Strategy::Unlinked | Strategy::Unchecked => {
-            cost::sets(changes.tables.len())
-        }
-    };
-    time += cost::keyed(changes.total_rows());
-    for (id, key) in schema.foreign_keys() {
-        let parent = schema.table(key.parent).name.to_string();
-        let going = going.get(parent.as_str()).copied().unwrap_or(0);
-        if key.origin != Origin::Catalogue || going == 0 {
-            continue;
-        }
-        let lookup = match schema.is_indexed(id) {
-            true => Lookup::Index,
-            false => Lookup::Scan {
-                rows: rows.get(&key.child).copied().unwrap_or(0),
-            },
-        };
-        time += cost::checks(way, lookup, going);
-    }
-    Some(time)
+/// How many rows of a table go.
+fn going(rehearsed: &Executed, table: &Table) -> u64 {
+    let name = table.name.to_string();
+    let mut tables = rehearsed.changes().tables.iter();
+    let counts = tables.find(|counts| counts.table == name);
+    counts.map_or(0, |counts| counts.deleted)
 }

@@ -53,59 +53,64 @@ pub async fn constants(bench: &mut Bench, postgres: &Postgres) {
     )
     .await
         / half;
+    let marked = "SELECT count(*) FROM marked WHERE metadata #>> ARRAY['session'] = 'x'";
+    let marked = undone(bench, &mut sql, "", marked).await / many;
+    let set = "CREATE TEMPORARY TABLE k ON COMMIT DROP AS \
+               SELECT id FROM plain WHERE id < 30; ANALYZE k";
+    let set = undone(bench, &mut sql, "", set).await;
     let truncated = truncated(bench, &mut sql).await / f64::from(TRUNCATED);
-    let micro = 1000.0;
-    let report = &mut bench.report;
-    for (what, unit, value, names) in [
+    // In milliseconds, as everything is measured.
+    let measured = [
         (
-            "a deleted row",
-            "µs",
-            deleted * micro,
-            &["DELETED_ROW_MS", "DELETED_ROW_US"][..],
+            "DELETED_ROW_MS",
+            "a deleted row, of all that a table has",
+            deleted,
         ),
         (
-            "a deleted row, found by its key",
-            "µs",
-            by_keys * micro,
-            &["KEYED_ROW_US"],
+            "KEYED_ROW_US",
+            "a deleted row that is found by a key",
+            by_keys,
         ),
         (
-            "a check of one indexed key, for each deleted row",
-            "µs",
-            (referred - deleted) * micro,
-            &["CHECKED_KEY_MS", "CHECKED_KEY_US"],
+            "CHECKED_KEY_US",
+            "a look for referring rows by an index, for each deleted row",
+            referred - deleted,
         ),
         (
-            "a row of a table whose key has no index, for each deleted row",
-            "ns",
-            scanned * micro * micro,
-            &["SCANNED_ROW_MS", "SCANNED_ROW_NS"],
+            "SCANNED_ROW_US",
+            "a row of a referring table without an index, for each deleted row",
+            scanned,
         ),
         (
-            "a row that a key is validated for again",
-            "µs",
-            validated * micro,
-            &["VALIDATED_ROW_MS", "VALIDATED_ROW_US"],
-        ),
-        ("a key that is added back", "ms", added, &["ADDED_KEY_MS"]),
-        (
-            "a deleted key that is looked for",
-            "µs",
-            looked_up * micro,
-            &["LOOKED_UP_KEY_MS", "LOOKED_UP_KEY_US"],
+            "VALIDATED_ROW_US",
+            "a row that a key is validated for when it is added back",
+            validated,
         ),
         (
-            "a truncated table",
-            "ms",
-            truncated,
-            &["TRUNCATED_TABLE_MS"],
+            "ADDED_KEY_US",
+            "a key that is added back, besides its rows",
+            added,
         ),
-    ] {
-        report.constant(Constant {
+        ("MARKED_ROW_US", "a row that is read for its marker", marked),
+        ("SET_US", "the table of a set, with ANALYZE", set),
+        (
+            "LOOKED_UP_KEY_US",
+            "a deleted key that is looked for again",
+            looked_up,
+        ),
+        ("TRUNCATED_TABLE_MS", "a truncated table", truncated),
+    ];
+    for (name, what, milliseconds) in measured {
+        let (unit, factor) = match name.ends_with("_MS") {
+            true => ("ms", 1.0),
+            false => ("µs", 1000.0),
+        };
+        bench.report.constant(Constant {
+            name,
             what,
             unit,
-            value,
-            in_use: names.iter().find_map(|name| in_use(name, unit)),
+            value: milliseconds * factor,
+            in_use: in_use(name),
         });
     }
     sql.close().await;
@@ -127,6 +132,8 @@ fn schema(rows: u32) -> String {
          FROM {series};\
          ALTER TABLE scanned ADD FOREIGN KEY (parent) REFERENCES lonely;\
          CREATE TABLE keyless AS SELECT id, id AS parent, note FROM plain;\
+         CREATE TABLE marked AS SELECT n AS id, \
+         jsonb_build_object('env', 'live', 'n', n) AS metadata, {NOTE} AS note FROM {series};\
          CREATE TABLE empty (id bigint, parent bigint);"
     );
     for n in 0..TRUNCATED {
@@ -164,23 +171,13 @@ async fn truncated(bench: &Bench, sql: &mut Sql) -> f64 {
     samples.median()
 }
 
-/// The constant of this name in the source, in this unit.
-fn in_use(name: &str, unit: &str) -> Option<f64> {
+/// The constant of this name in the source.
+fn in_use(name: &str) -> Option<f64> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let text = sources(&folder).into_iter().find_map(|text| {
+    sources(&folder).into_iter().find_map(|text| {
         let after = text.split_once(&format!("const {name}: f64 = "))?.1;
-        Some(after.split_once(';')?.0.replace('_', ""))
-    })?;
-    let value: f64 = text.trim().parse().ok()?;
-    let milliseconds = match name {
-        name if name.ends_with("_NS") => value / 1e6,
-        name if name.ends_with("_US") => value / 1e3,
-        _ => value,
-    };
-    Some(match unit {
-        "ns" => milliseconds * 1e6,
-        "µs" => milliseconds * 1e3,
-        _ => milliseconds,
+        let value = after.split_once(';')?.0.replace('_', "");
+        value.trim().parse().ok()
     })
 }
 

@@ -76,6 +76,16 @@ pub fn milliseconds(time: f64) -> String {
     }
 }
 
+/// Three digits of a small number.
+fn digits(number: f64) -> String {
+    match number {
+        number if number < 0.01 => format!("{number:.5}"),
+        number if number < 0.1 => format!("{number:.4}"),
+        number if number < 10.0 => format!("{number:.2}"),
+        number => format!("{number:.0}"),
+    }
+}
+
 /// What a ratio has to be.
 #[derive(Debug, Clone, Copy)]
 enum Bound {
@@ -104,6 +114,13 @@ impl Target {
         }
     }
 
+    fn sense(&self) -> &'static str {
+        match self.bound {
+            Bound::AtMost(_) => "at most",
+            Bound::AtLeast(_) => "at least",
+        }
+    }
+
     fn is_met(&self) -> bool {
         match self.bound {
             Bound::AtMost(limit) => self.measured.ratio <= limit,
@@ -123,6 +140,7 @@ struct Figure {
 /// A number that the cost model takes for granted.
 #[derive(Debug)]
 pub struct Constant {
+    pub name: &'static str,
     pub what: &'static str,
     pub unit: &'static str,
     pub value: f64,
@@ -173,10 +191,11 @@ impl Report {
             bound,
         };
         println!(
-            "  {}: {:.2} ({}; target {}) {}",
+            "  {}: {:.2} ({}; {} {}) {}",
             target.name(),
             target.measured.ratio,
             target.measured.from,
+            target.sense(),
             target.limit(),
             if target.is_met() { "met" } else { "MISSED" }
         );
@@ -203,11 +222,15 @@ impl Report {
 
     /// Keeps a number of the cost model and tells it.
     pub fn constant(&mut self, constant: Constant) {
-        let unit = constant.unit;
-        let in_use = constant.in_use.map(|value| format!("{value} {unit}"));
-        let in_use = in_use.unwrap_or_else(|| "no constant".to_owned());
-        let (what, value) = (constant.what, constant.value);
-        println!("    {what}: {value:.2} {unit} (in use: {in_use})");
+        let in_use = constant.in_use.map(|value| value.to_string());
+        println!(
+            "    {} ({}): {} {} (in use: {})",
+            constant.name,
+            constant.what,
+            digits(constant.value),
+            constant.unit,
+            in_use.as_deref().unwrap_or("no constant")
+        );
         self.constants.push(constant);
     }
 
@@ -246,10 +269,7 @@ impl Report {
                 "ratio": target.measured.ratio,
                 "target": target.limit(),
                 "met": target.is_met(),
-                "bound": match target.bound {
-                    Bound::AtMost(_) => "at most",
-                    Bound::AtLeast(_) => "at least",
-                },
+                "bound": target.sense(),
                 "measured": target.measured.from,
             })
         });
@@ -265,7 +285,8 @@ impl Report {
         });
         let constants = self.constants.iter().map(|constant| {
             json!({
-                "name": constant.what,
+                "name": constant.name,
+                "what": constant.what,
                 "unit": constant.unit,
                 "measured": constant.value,
                 "in_use": constant.in_use,
@@ -321,15 +342,20 @@ impl Report {
         }
         if !self.constants.is_empty() {
             text += "\n## The cost model\n\nWhat it takes for granted on PostgreSQL, and what \
-                     was measured today.\n\n| what is paid for | measured | in use |\n\
-                     |---|---|---|\n";
+                     was measured today.\n\n| what is paid for | constant | measured | in \
+                     use |\n|---|---|---|---|\n";
         }
         for constant in &self.constants {
-            let unit = constant.unit;
-            let in_use = constant.in_use.map(|value| format!("{value} {unit}"));
-            let in_use = in_use.unwrap_or_default();
-            let (what, value) = (constant.what, constant.value);
-            let _ = writeln!(text, "| {what} | {value:.2} {unit} | {in_use} |");
+            let in_use = constant.in_use.map(|value| value.to_string());
+            let _ = writeln!(
+                text,
+                "| {} | `{}` | {} {} | {} |",
+                constant.what,
+                constant.name,
+                digits(constant.value),
+                constant.unit,
+                in_use.unwrap_or_default()
+            );
         }
         text
     }

@@ -94,7 +94,7 @@ pub async fn constants(bench: &mut Bench, postgres: &Postgres) {
         ("MARKED_ROW_US", "a row that is read for its marker", marked),
         ("SET_US", "the table of a set, with ANALYZE", set),
         (
-            "LOOKED_UP_KEY_US",
+            "VERIFIED_ROW_US",
             "a deleted key that is looked for again",
             looked_up,
         ),

@@ -1,5 +1,5 @@
-//! Everything in few statements: which tables have rows is asked once, the big
-//! ones are truncated together, and all others are emptied by one statement.
+//! Everything in few round trips: which tables have rows is asked once, the big
+//! ones are truncated together, and all others are emptied in one go.
 //!
 //! It serves where no row is kept and no trigger or rule could keep or bring
 //! back one; everything else is wiped step by step.

@@ -249,8 +249,7 @@ async fn keys_that_others_hold(kind: Kind) {
     reader.run("ROLLBACK").await.unwrap();
 }
 
-/// Who may switch the checks off has them made once: the same goes, and what
-/// would be left behind is found.
+/// Who may switch the checks off has them made once, and the same rows go.
 async fn switched_off(kind: Kind) {
     let plain = World::make(kind, CROWD, &crowd_policy("")).await;
     let expected = plain.reset(&plain.test_users(true), Mode::Execute).await;

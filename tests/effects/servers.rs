@@ -91,6 +91,18 @@ impl Redis {
     /// Stops its time: connections stay, and nothing answers.
     pub fn pause(&self) {
         self.signal("-STOP");
+        // Any of its threads takes the signal, and the others go on until it
+        // has.
+        let id = self.child.as_ref().unwrap().id();
+        let is_stopped = || {
+            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+            status.lines().any(|line| line.starts_with("State:\tT"))
+        };
+        let begun = std::time::Instant::now();
+        while !is_stopped() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it goes on");
+            std::thread::yield_now();
+        }
     }
 
     /// Lets its time go on.

@@ -4,7 +4,6 @@
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use resetd::proto::ResetUserRequest;
-use uuid::Uuid;
 
 use crate::{
     injected, operated,
@@ -48,7 +47,10 @@ pub async fn schedule(kind: Kind, seed: u64) {
     for _ in 0..rounds {
         let user = dice.random_range(0..USERS - 1);
         let message = ResetUserRequest {
-            request_id: Uuid::from_u128(dice.random()).to_string(),
+            // Of random bits alone some say that they are years old.
+            request_id: uuid::Builder::from_random_bytes(dice.random())
+                .into_uuid()
+                .to_string(),
             allow_missing: true,
             ..by_email(&world.user(user))
         };

@@ -90,6 +90,15 @@ impl Engine {
         }
     }
 
+    /// Begins a transaction that writes: on SQLite one that has only read
+    /// cannot write any more once another has.
+    pub fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres | Self::MariaDb => "BEGIN",
+        }
+    }
+
     /// The first parameter of a statement.
     pub fn parameter(self) -> &'static str {
         match self {

@@ -11,7 +11,7 @@ use crate::{
 /// One user in a transaction of its own, by the database's cascade.
 pub async fn cascade_one(sql: &mut Sql, user: i64) {
     let delete = format!("DELETE FROM users WHERE id = {}", sql.engine().parameter());
-    sql.run("BEGIN").await;
+    sql.run(sql.engine().begin()).await;
     sql.prepared(&delete, user).await;
     sql.run("COMMIT").await;
 }
@@ -20,7 +20,7 @@ pub async fn cascade_one(sql: &mut Sql, user: i64) {
 pub async fn statements_one(sql: &mut Sql, user: i64) {
     let engine = sql.engine();
     let one = engine.parameter();
-    sql.run("BEGIN").await;
+    sql.run(sql.engine().begin()).await;
     for (name, references, _) in TABLES.iter().rev() {
         let delete = match references.iter().find(|(column, _)| *column == "user_id") {
             _ if *name == "users" => format!("DELETE FROM users WHERE id = {one}"),
@@ -311,7 +311,7 @@ pub async fn selective(sql: &mut Sql, tables: u32, checks: Checks) {
         .iter()
         .map(|name| format!("EXISTS (SELECT 1 FROM {name})"))
         .collect();
-    sql.run("BEGIN").await;
+    sql.run(sql.engine().begin()).await;
     let filled = match engine {
         Engine::Postgres => format!(
             "SELECT array_to_string(ARRAY(SELECT n::text FROM unnest(ARRAY[{}]) \

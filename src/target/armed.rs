@@ -222,9 +222,9 @@ pub(super) fn of_kind(rows: &[Row], kind: &str) -> Vec<Row> {
         .collect()
 }
 
-/// The answers to [`everything`]: what the database says of itself, the
-/// fingerprint of its schema, and the root's rows.
-pub(super) fn understand(rows: &[Row]) -> Result<(Seen, String, Vec<Row>), Error> {
+/// The answers to [`everything`]: what the database says of itself, and the
+/// fingerprint of its schema.
+pub(super) fn understand(rows: &[Row]) -> Result<(Seen, String), Error> {
     let identity = of_kind(rows, "identity").pop().unwrap_or_default();
     let markers = of_kind(rows, "marker");
     let seen = Seen {
@@ -234,8 +234,7 @@ pub(super) fn understand(rows: &[Row]) -> Result<(Seen, String, Vec<Row>), Error
         markers: markers.iter().map(marker).collect::<Result<_, _>>()?,
     };
     let schema = of_kind(rows, "schema").pop().unwrap_or_default();
-    let root = of_kind(rows, "root");
-    Ok((seen, field(&schema, 0).to_owned(), root))
+    Ok((seen, field(&schema, 0).to_owned()))
 }
 
 fn marker(row: &Row) -> Result<Marker, Error> {

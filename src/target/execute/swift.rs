@@ -9,12 +9,17 @@
 
 use std::{collections::BTreeSet, time::Instant};
 
-use super::{Execution, NAMED_USERS, Start, find::blocked, passed_over};
+use super::{
+    Execution, NAMED_USERS, Start,
+    find::blocked,
+    recheck::compare_all,
+    roots::{exactly, passed_over},
+};
 use crate::{
     dialect::{Eligible, Renderer, Row, Seed, Statement, Tally, reachable},
     failpoint,
-    guard::{self, Seen, UserFacts},
-    operation::{Changes, Progress, User},
+    guard::{self, UserFacts},
+    operation::{Changes, Progress, User, UserSelector},
     plan::{Check, SetId, Step},
     target::{Error, armed, field},
 };
@@ -82,14 +87,6 @@ impl Execution<'_> {
         }
     }
 
-    async fn recheck(&mut self) -> Result<(), Error> {
-        let fingerprint = self.plan.schema().fingerprint();
-        failpoint::reach("begun").await;
-        super::recheck(&mut self.transaction, self.cleared, fingerprint).await?;
-        failpoint::reach("rechecked").await;
-        Ok(())
-    }
-
     /// True when few of the users are in scope.
     async fn are_few(&mut self, eligible: &Eligible) -> Result<bool, Error> {
         let question = self.renderer().share_of_users(eligible);
@@ -135,22 +132,8 @@ impl Execution<'_> {
             self.write_effects(&mut changes).await?;
         }
         failpoint::reach("effects_written").await;
-        let proof = self.proof(&changes).await?;
+        let proof = self.seal(&changes).await?;
         Ok(Some(Proved { changes, proof }))
-    }
-
-    /// The proof of the commit, as text that goes before it in the same round
-    /// trip; where a dialect has no such text, it is written at once.
-    async fn proof(&mut self, changes: &Changes) -> Result<String, Error> {
-        let dialect = self.transaction.dialect;
-        let (operation, started) = (self.request.operation, self.request.started);
-        if failpoint::skips("proof") {
-            return Ok(String::new());
-        }
-        match armed::inline_proof(dialect, operation, started, &super::result(changes)?) {
-            Some(proof) => Ok(proof),
-            None => self.prove(changes).await.map(|()| String::new()),
-        }
     }
 
     /// Reads again what the guards saw, and the user; nothing when no user is
@@ -158,7 +141,7 @@ impl Execution<'_> {
     async fn look(
         &mut self,
         root: &Statement,
-        user: &crate::operation::UserSelector,
+        user: &UserSelector,
     ) -> Result<Option<UserFacts>, Error> {
         let dialect = self.transaction.dialect;
         let question = armed::everything(dialect, root);
@@ -168,18 +151,9 @@ impl Execution<'_> {
             Err(error) if is_for_steps(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let (seen, fingerprint, users) = armed::understand(&rows)?;
-        self.compare(&seen, &fingerprint)?;
-        let mut found = super::exactly(user, &users);
+        compare_all(&rows, self.cleared, self.plan.schema().fingerprint())?;
+        let mut found = exactly(user, &armed::of_kind(&rows, "root"));
         Ok(found.pop().filter(|_| found.is_empty()))
-    }
-
-    fn compare(&self, seen: &Seen, fingerprint: &str) -> Result<(), Error> {
-        super::compare(seen, self.cleared.seen())?;
-        match fingerprint == self.plan.schema().fingerprint() {
-            true => Ok(()),
-            false => Err(Error::Changed("the schema")),
-        }
     }
 
     /// Finds and changes everything; nothing when the numbers do not agree,
@@ -235,13 +209,7 @@ impl Execution<'_> {
         let mut found = vec![None; self.sizes.len()];
         for (place, tally) in tallies.iter().enumerate() {
             if *tally == Tally::Users {
-                let users: Vec<(String, Option<String>)> =
-                    serde_json::from_str(field(row, place)).ok()?;
-                let named = users.into_iter().map(|(id, email)| User {
-                    id,
-                    email: email.unwrap_or_default(),
-                });
-                counted.users = named.collect();
+                counted.users = named(field(row, place))?;
                 continue;
             }
             let rows: u64 = field(row, place).parse().ok()?;
@@ -328,6 +296,16 @@ impl Execution<'_> {
             });
         }
     }
+}
+
+/// The users that a list of keys and e-mails names.
+fn named(list: &str) -> Option<Vec<User>> {
+    let list: Vec<(String, Option<String>)> = serde_json::from_str(list).ok()?;
+    let users = list.into_iter().map(|(id, email)| User {
+        id,
+        email: email.unwrap_or_default(),
+    });
+    Some(users.collect())
 }
 
 /// True when so many users of all are few enough for one statement.

@@ -10,7 +10,9 @@ use std::{
 };
 
 use super::{
-    Execution, Start, compare_all,
+    Execution, Start,
+    cost::CHECKED_KEY_US,
+    recheck::compare_all,
     sequences::{Left, RESTARTING},
 };
 use crate::{
@@ -27,10 +29,9 @@ const SETTLING: &str = "the final checks";
 
 /// What a row takes on disk at least; a table of so many bytes has fewer.
 const ROW_BYTES: f64 = 100.0;
-/// Deleting a row takes so many milliseconds (measured: 0.25 µs),
+/// Deleting a row takes so many milliseconds (measured: 0.25 µs), and more for
+/// each key that refers to its table.
 const DELETED_ROW_MS: f64 = 0.000_25;
-/// and so many more for each key that refers to its table (4.8 µs).
-const CHECKED_KEY_MS: f64 = 0.004_8;
 /// Truncating a table takes so many milliseconds (measured: 1.2 to 2.2).
 const TRUNCATED_TABLE_MS: f64 = 2.0;
 
@@ -169,7 +170,7 @@ impl Execution<'_> {
             for _ in keys.iter().filter(|(parent, _)| parent == table) {
                 incoming += 1.0;
             }
-            rows * (DELETED_ROW_MS + CHECKED_KEY_MS * incoming)
+            rows * (DELETED_ROW_MS + CHECKED_KEY_US * 1e-3 * incoming)
         };
         let changed: BTreeSet<TableId> = self.plan.changed_tables().into_iter().collect();
         let mut chosen: BTreeSet<TableId> = BTreeSet::new();

@@ -1,0 +1,90 @@
+//! Reads again, inside the transaction of the change, what the guards saw.
+
+use super::Execution;
+use crate::{
+    dialect::{Hold, Row, Statement},
+    failpoint,
+    guard::{Cleared, Seen},
+    target::{Error, Target, armed, transaction::Transaction},
+};
+
+impl Execution<'_> {
+    /// Reads again what the guards saw, and locks the target.
+    pub(super) async fn look_again(&mut self, target: &Target) -> Result<(), Error> {
+        let hold = self.request.start.hold();
+        if hold == Hold::Exclusive {
+            self.transaction.interruptible(target).await?;
+            if let Some(ample) = self.transaction.dialect.ample() {
+                let transaction = &mut self.transaction;
+                transaction.batch_during("the beginning", ample).await?;
+            }
+        }
+        self.recheck().await?;
+        self.transaction.hold(hold).await
+    }
+
+    /// Reads again what the guards saw.
+    pub(super) async fn recheck(&mut self) -> Result<(), Error> {
+        let fingerprint = self.plan.schema().fingerprint();
+        failpoint::reach("begun").await;
+        recheck(&mut self.transaction, self.cleared, fingerprint).await?;
+        failpoint::reach("rechecked").await;
+        Ok(())
+    }
+}
+
+/// What the guards saw is read again on the connection and in the transaction
+/// of the change; any difference ends the operation.
+pub(in crate::target) async fn recheck<T>(
+    transaction: &mut Transaction<'_>,
+    cleared: &Cleared<T>,
+    fingerprint: &str,
+) -> Result<(), Error> {
+    transaction.in_time("reading the marker")?;
+    let dialect = transaction.dialect;
+    if dialect.prepared().is_some() {
+        let nobody = Statement::plain("SELECT NULL::text, NULL::text WHERE false");
+        let question = armed::everything(dialect, &nobody);
+        let rows = match transaction.ask("reading the marker", &question).await {
+            // The table of the marker is not there any more.
+            Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
+            other => other?,
+        };
+        return compare_all(&rows, cleared, fingerprint);
+    }
+    let seen = armed::seen(transaction.session(), dialect).await?;
+    compare(&seen, cleared.seen())?;
+    let question = Statement::plain(dialect.catalogue().fingerprint);
+    let now = transaction.session().text(&question).await?;
+    if now != fingerprint {
+        // What was stopped while the catalogue was read can be a part of it.
+        transaction.in_time("reading the catalogue")?;
+        return Err(Error::Changed("the schema"));
+    }
+    Ok(())
+}
+
+/// All that is seen now, and the schema, have to be what the guards saw.
+pub(super) fn compare_all<T>(
+    rows: &[Row],
+    cleared: &Cleared<T>,
+    fingerprint: &str,
+) -> Result<(), Error> {
+    let (seen, now) = armed::understand(rows)?;
+    compare(&seen, cleared.seen())?;
+    match now == fingerprint {
+        true => Ok(()),
+        false => Err(Error::Changed("the schema")),
+    }
+}
+
+/// What is seen now has to be what the guards saw.
+fn compare(now: &Seen, then: &Seen) -> Result<(), Error> {
+    if now.markers != then.markers {
+        return Err(Error::Changed("the marker"));
+    }
+    if now != then {
+        return Err(Error::Changed("the database"));
+    }
+    Ok(())
+}

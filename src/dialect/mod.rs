@@ -15,7 +15,7 @@ pub use advice::{Explain, Missing, Need, Probe, Remedy, Sweep, markers, referenc
 pub use catalogue::{Catalogue, Raw, Row};
 pub use mysql::MySql;
 pub use postgres::Postgres;
-pub use render::{Chain, Eligible, Going, Renderer, Seed, Tally, reachable};
+pub use render::{Chain, Eligible, Going, Part, Renderer, Script, Seed, Tally, reachable};
 pub use seed::{SeedError, SeedFile};
 pub use sqlite::Sqlite;
 
@@ -130,6 +130,19 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The statement that takes away a table of ours.
     fn drop_temporary(&self, name: &str) -> String {
         format!("DROP TABLE {}", self.temporary(name))
+    }
+
+    /// The statement that makes a table of ours, where it is not there yet,
+    /// which a connection keeps; nothing where a text of several statements is
+    /// not prepared once and for all.
+    fn keep_temporary(&self, name: &str, columns: &[(String, String)]) -> Option<String> {
+        let _ = (name, columns);
+        None
+    }
+
+    /// True when a table of ours can be kept.
+    fn keeps_tables(&self) -> bool {
+        self.keep_temporary("", &[]).is_some()
     }
 
     /// True when a value is among the few that a search finds.

@@ -73,6 +73,23 @@ impl Dialect for Sqlite {
         format!("CREATE TABLE temp.{name} ({})", columns.join(", "))
     }
 
+    fn keep_temporary(&self, name: &str, columns: &[(String, String)]) -> Option<String> {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .collect();
+        let columns = columns.join(", ");
+        Some(format!(
+            "CREATE TABLE IF NOT EXISTS temp.{name} ({columns})"
+        ))
+    }
+
+    fn as_json(&self, query: &str) -> Option<String> {
+        Some(format!(
+            "WITH u(a, b) AS ({query}) SELECT json_group_array(json_array(a, b)) FROM u"
+        ))
+    }
+
     fn key_type(&self, column: &Column) -> String {
         match affinity(&column.type_name) {
             Affinity::Integer => "INTEGER",
@@ -91,6 +108,10 @@ impl Dialect for Sqlite {
     /// A parameter has no affinity: the column's own is applied to the text.
     fn parameter(&self, position: usize, _column: Option<&Column>) -> String {
         format!("?{position}")
+    }
+
+    fn opaque(&self, text: &str) -> Option<String> {
+        Some(format!("CAST(x'{}' AS TEXT)", hex::encode(text)))
     }
 
     fn literal(&self, value: &Value) -> String {

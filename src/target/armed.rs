@@ -201,11 +201,11 @@ pub(super) fn everything(dialect: &dyn Dialect, root: &Statement) -> Statement {
 /// columns.
 pub(super) fn everything_and(dialect: &dyn Dialect, more: &[String]) -> String {
     let sql = format!(
-        "SELECT 'identity', i.a, i.b, i.c, i.d, NULL, NULL, NULL, NULL FROM ({}) AS i(a, b, c, d) \
+        "SELECT 'identity', i.* , NULL, NULL, NULL, NULL FROM ({}) AS i \
          UNION ALL SELECT 'marker', id, environment, database_name, server_identity, armed_by, \
          armed_at, expires_at, {} FROM {} \
-         UNION ALL SELECT 'schema', f.a, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
-         FROM ({}) AS f(a)",
+         UNION ALL SELECT 'schema', f.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
+         FROM ({}) AS f",
         dialect.identity(),
         dialect.as_text("protected"),
         dialect.own_table("marker"),

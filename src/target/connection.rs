@@ -455,6 +455,32 @@ impl Session {
         Ok(done)
     }
 
+    /// Runs several statements of one text, which share its parameters and are
+    /// prepared once, and tells what each has done. Only SQLite can.
+    pub(super) async fn script(&mut self, statement: &Statement) -> Result<Vec<Done>, Fault> {
+        let Self::Sqlite(connection) = self else {
+            let text = "this database prepares one statement at a time";
+            let error = sqlx::Error::Configuration(text.into());
+            return with!(self, _connection => Err(error));
+        };
+        let (mut done, mut rows) = (Vec::new(), Vec::new());
+        let mut answers = connection.fetch_many(query!(statement, true));
+        while let Some(answer) = answers.next().await {
+            match answer.map_err(|error| Fault::of(&Sqlite, error))? {
+                Either::Left(end) => done.push(Done {
+                    changed: end.rows_affected(),
+                    rows: std::mem::take(&mut rows),
+                }),
+                Either::Right(row) => {
+                    let texts = (0..row.len()).map(|index| row.try_get(index));
+                    let texts = texts.collect::<Result<Row, _>>();
+                    rows.push(texts.map_err(|error| Fault::of(&Sqlite, error))?);
+                }
+            }
+        }
+        Ok(done)
+    }
+
     /// Runs a query whose columns are all text.
     pub(super) async fn query(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
         if let Self::MySql(connection) = self {

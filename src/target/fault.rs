@@ -170,10 +170,15 @@ impl Fault {
         Self { class, source }
     }
 
-    /// True when this constraint refused.
-    pub(super) fn is_of(&self, constraint: &str) -> bool {
+    /// True when the proof of a commit was there already. SQLite names the
+    /// column instead of the constraint.
+    pub(super) fn refuses_proof(&self) -> bool {
         match &self.source {
-            sqlx::Error::Database(error) => error.constraint() == Some(constraint),
+            sqlx::Error::Database(error) => {
+                error.constraint() == Some("commit_pkey")
+                    || self.class == Class::Duplicate
+                        && error.message().ends_with(": resetd_commit.operation_id")
+            }
             _ => false,
         }
     }

@@ -197,6 +197,17 @@ impl Transaction<'_> {
         done.map_err(|(place, fault)| self.fault(fault, steps.get(place).unwrap_or(first)))
     }
 
+    /// Runs several statements of one text, kept prepared.
+    pub(super) async fn script(
+        &mut self,
+        step: &str,
+        statement: &Statement,
+    ) -> Result<Vec<Done>, Error> {
+        self.in_time(step)?;
+        let done = self.session.script(statement).await;
+        done.map_err(|fault| self.fault(fault, step))
+    }
+
     /// Runs a query whose columns are all text, and keeps it prepared: for
     /// statements of which a target has few.
     pub(super) async fn ask(
@@ -283,7 +294,7 @@ impl Transaction<'_> {
                 Ok(())
             }
             Err(fault) if fault.class == Class::Unavailable => Err(Error::InDoubt),
-            Err(fault) if fault.is_of("commit_pkey") => {
+            Err(fault) if fault.refuses_proof() => {
                 self.rollback().await;
                 // Another server took this one for dead and has decided.
                 Err(Error::Overtaken)

@@ -311,6 +311,7 @@ async fn the_way_of_a_run_is_foreseen(kind: Kind) {
             let done = execute(&world, &order, Mode::Execute).await;
             let name = match done.strategy() {
                 Strategy::Chain => "one statement",
+                Strategy::Script => "one text",
                 Strategy::Sets => "step by step",
                 Strategy::Unlinked => "step by step, without foreign keys",
                 Strategy::Unchecked => "step by step, unchecked and verified",

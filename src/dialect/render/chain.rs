@@ -44,7 +44,8 @@ pub struct Chain {
 }
 
 /// One expression of the statement and what is asked of it.
-struct Links {
+#[derive(Default)]
+pub(super) struct Links {
     expressions: Vec<String>,
     counts: Vec<String>,
     tallies: Vec<Tally>,
@@ -55,7 +56,7 @@ impl Links {
         self.expressions.push(format!("{name} AS ({expression})"));
     }
 
-    fn count(&mut self, tally: Tally, name: &str) {
+    pub(super) fn count(&mut self, tally: Tally, name: &str) {
         self.counts
             .push(format!("(SELECT CAST(count(*) AS TEXT) FROM {name})"));
         self.tallies.push(tally);
@@ -70,9 +71,14 @@ impl Links {
     }
 
     /// What a query of its own would answer.
-    fn ask(&mut self, tally: Tally, query: &str) {
+    pub(super) fn ask(&mut self, tally: Tally, query: &str) {
         self.counts.push(format!("({query})"));
         self.tallies.push(tally);
+    }
+
+    /// What was asked, as a query, and what its columns count.
+    pub(super) fn into_questions(self) -> (String, Vec<Tally>) {
+        (format!("SELECT {}", self.counts.join(", ")), self.tallies)
     }
 }
 
@@ -103,11 +109,7 @@ impl<'a> Renderer<'a> {
     /// statement can be made of. Of the users in scope it tells so many.
     #[must_use]
     pub fn chain(&self, seed: &Seed<'_>, named: usize) -> Option<Chain> {
-        let mut links = Links {
-            expressions: Vec::new(),
-            counts: Vec::new(),
-            tallies: Vec::new(),
-        };
+        let mut links = Links::default();
         let mut parameters = Vec::new();
         let direct = self.direct();
         for id in self.plan.groups().iter().flat_map(|group| &group.sets) {
@@ -202,7 +204,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// What there is to be known about the users in scope. One user is known.
-    fn ask_for_users(
+    pub(super) fn ask_for_users(
         &self,
         links: &mut Links,
         seed: &Seed<'_>,

@@ -7,18 +7,21 @@
 mod chain;
 mod elsewhere;
 mod roots;
+mod script;
 mod steps;
 
 pub use chain::{Chain, Tally, reachable};
 pub use elsewhere::Going;
 pub use roots::{Eligible, Seed};
+pub use script::{Part, Script};
 
 use super::{Dialect, Statement, Tie};
 use crate::{
     plan::{Check, Path, Plan, SetId, Share, Whence},
     policy::Value,
     schema::{
-        ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Locator, Origin, Schema, Table, TableId,
+        Column, ColumnId, ColumnPair, ForeignKey, ForeignKeyId, Locator, Origin, Schema, Table,
+        TableId,
     },
 };
 
@@ -38,6 +41,8 @@ enum Shape {
     Tables,
     /// In an expression of the same statement.
     Chain,
+    /// In a temporary table that the connection keeps.
+    Kept,
 }
 
 /// The alias of the table that a statement is about.
@@ -76,6 +81,16 @@ impl<'a> Renderer<'a> {
         self.dialect.quote(&table.column(id).name)
     }
 
+    /// The placeholder of the last of so many parameters, for a value that is
+    /// compared with `column`. The statements of a script share parameters, of
+    /// which each takes the next ones: a number would be its own.
+    fn parameter(&self, position: usize, column: Option<&Column>) -> String {
+        match self.shape {
+            Shape::Tables | Shape::Chain => self.dialect.parameter(position, column),
+            Shape::Kept => "?".to_owned(),
+        }
+    }
+
     fn set_name(set: SetId) -> String {
         format!("resetd_set_{}", set.index())
     }
@@ -86,7 +101,25 @@ impl<'a> Renderer<'a> {
         match self.shape {
             Shape::Tables => self.dialect.temporary(&name),
             Shape::Chain => name,
+            Shape::Kept => self.dialect.temporary(&self.kept_name(set)),
         }
+    }
+
+    /// How the table is called that a connection keeps for a set. Sets that
+    /// differ in their columns have tables that differ in their names.
+    fn kept_name(&self, set: SetId) -> String {
+        let columns = self.set_columns(set);
+        let columns = columns
+            .iter()
+            .map(|(name, _, kind)| format!("_{name}{kind}"));
+        format!("resetd_kept_{}{}", set.index(), columns.collect::<String>())
+    }
+
+    /// Makes that table where it is not there yet; nothing where a connection
+    /// keeps none.
+    fn keep(&self, set: SetId) -> Option<String> {
+        self.dialect
+            .keep_temporary(&self.kept_name(set), &self.table_columns(set))
     }
 
     /// The columns of a set's table: how they are called there, how they are
@@ -202,16 +235,18 @@ impl<'a> Renderer<'a> {
     /// Makes the table of a set.
     #[must_use]
     pub fn create(&self, set: SetId) -> Statement {
-        let mut columns: Vec<(String, String)> = self
-            .set_columns(set)
-            .into_iter()
-            .map(|(name, _, kind)| (name, kind))
-            .collect();
-        columns.push(("round".to_owned(), "INTEGER".to_owned()));
         Statement::plain(
             self.dialect
-                .create_temporary(&Self::set_name(set), &columns),
+                .create_temporary(&Self::set_name(set), &self.table_columns(set)),
         )
+    }
+
+    /// The columns of a set's table and their types.
+    fn table_columns(&self, set: SetId) -> Vec<(String, String)> {
+        let columns = self.set_columns(set).into_iter();
+        let columns = columns.map(|(name, _, kind)| (name, kind));
+        let round = ("round".to_owned(), "INTEGER".to_owned());
+        columns.chain([round]).collect()
     }
 
     /// Tells the planner how many rows a set has.

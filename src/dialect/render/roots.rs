@@ -212,7 +212,7 @@ impl Renderer<'_> {
                 let name = self.dialect.quote(&column.name);
                 is_users.then(|| {
                     parameters.push((*key).to_owned());
-                    let value = self.dialect.parameter(parameters.len(), Some(column));
+                    let value = self.parameter(parameters.len(), Some(column));
                     format!("{ROW}.{name} = {value}")
                 })
             }
@@ -347,7 +347,7 @@ impl Renderer<'_> {
                 Spot::Json(..) => value.to_owned(),
                 Spot::Tag(_) => format!("{key}:{value}"),
             });
-            let value = self.dialect.parameter(parameters.len(), None);
+            let value = self.parameter(parameters.len(), None);
             match spot {
                 Spot::Json(_, path) => {
                     let keys: Vec<&str> = path.iter().map(String::as_str).chain([key]).collect();

@@ -212,8 +212,10 @@ impl Target {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Executed, Error> {
         let choice = strategy(self.dialect.as_ref(), cleared.subject(), request);
-        if choice.strategy == Strategy::Chain
-            && let Some(executed) = self.attempt_swiftly(cleared, request, progress).await?
+        if choice.strategy != Strategy::Sets
+            && let Some(executed) = self
+                .attempt_swiftly(choice.strategy, cleared, request, progress)
+                .await?
         {
             return Ok(executed);
         }
@@ -268,6 +270,7 @@ impl Target {
     /// step by step after all.
     async fn attempt_swiftly(
         &self,
+        strategy: Strategy,
         cleared: &Cleared<Plan>,
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
@@ -279,6 +282,7 @@ impl Target {
             transaction.interruptible(self).await?;
         }
         let mut execution = Execution::new(transaction, cleared, request, progress);
+        execution.strategy = strategy;
         let worked = execution.work_swiftly().await;
         let transaction = execution.transaction;
         match worked {
@@ -291,7 +295,7 @@ impl Target {
                     changes: proved.changes,
                     digest: None,
                     effects: Vec::new(),
-                    strategy: Strategy::Chain,
+                    strategy,
                 }))
             }
             Ok(None) => {

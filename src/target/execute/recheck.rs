@@ -42,8 +42,9 @@ pub(in crate::target) async fn recheck<T>(
 ) -> Result<(), Error> {
     transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
-    if dialect.prepared().is_some() {
-        let nobody = Statement::plain("SELECT NULL::text, NULL::text WHERE false");
+    if dialect.prepared().is_some() || dialect.keeps_tables() {
+        let nothing = dialect.as_text("NULL");
+        let nobody = Statement::plain(format!("SELECT {nothing}, {nothing} WHERE 1 = 0"));
         let question = armed::everything(dialect, &nobody);
         let rows = match transaction.ask("reading the marker", &question).await {
             // The table of the marker is not there any more.

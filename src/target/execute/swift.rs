@@ -1,7 +1,8 @@
 //! Few rows in few round trips: the transaction begins with its lock, one
 //! prepared statement reads again what the guards saw, and finds the user
 //! where it is one, one does the whole reset, and the proof and the commit
-//! end it.
+//! end it. Where a database changes one table in a statement, that one is a
+//! text of several.
 //!
 //! Whatever does not fit is given up before anything is kept, and done step by
 //! step in a transaction of its own: so this way decides nothing and explains
@@ -10,13 +11,13 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use super::{
-    Execution, NAMED_USERS, Start,
+    Execution, NAMED_USERS, Start, Strategy,
     find::blocked,
     recheck::compare_all,
     roots::{exactly, passed_over},
 };
 use crate::{
-    dialect::{Eligible, Renderer, Row, Seed, Statement, Tally, reachable},
+    dialect::{Eligible, Part, Renderer, Row, Seed, Statement, Tally, reachable},
     failpoint,
     guard::{self, UserFacts},
     operation::{Changes, Progress, User, UserSelector},
@@ -160,22 +161,62 @@ impl Execution<'_> {
     /// or something refuses.
     async fn take_all(&mut self, seed: &Seed<'_>) -> Result<Option<Counted>, Error> {
         self.make_readers(seed).await?;
-        let reachable = reachable(self.plan);
-        let renderer = Renderer::chained(self.transaction.dialect, self.plan, &reachable);
-        let Some(chain) = renderer.chain(seed, NAMED_USERS) else {
-            return Ok(None);
+        let told = match self.strategy {
+            Strategy::Script => self.run_script(seed).await,
+            _ => self.run_chain(seed).await,
         };
-        let row = match self.transaction.ask(STEP, &chain.statement).await {
-            Ok(rows) => rows.into_iter().next().unwrap_or_default(),
+        let (tallies, row) = match told {
+            Ok(Some(told)) => told,
+            Ok(None) => return Ok(None),
             Err(error) if is_for_steps(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Some(counted) = self.understood(&chain.tallies, &row) else {
+        let Some(counted) = self.understood(&tallies, &row) else {
             return Ok(None);
         };
         let users = self.users_set().map(|set| self.sizes[set.index()]);
         let is_whole = !matches!(seed, Seed::Key(_)) || users == Some(1);
         Ok(is_whole.then_some(counted))
+    }
+
+    /// Does everything in one statement, and gives what it counted.
+    async fn run_chain(&mut self, seed: &Seed<'_>) -> Result<Option<(Vec<Tally>, Row)>, Error> {
+        let reachable = reachable(self.plan);
+        let renderer = Renderer::chained(self.transaction.dialect, self.plan, &reachable);
+        let Some(chain) = renderer.chain(seed, NAMED_USERS) else {
+            return Ok(None);
+        };
+        let rows = self.transaction.ask(STEP, &chain.statement).await?;
+        let row = rows.into_iter().next().unwrap_or_default();
+        Ok(Some((chain.tallies, row)))
+    }
+
+    /// The same in one text of several statements.
+    async fn run_script(&mut self, seed: &Seed<'_>) -> Result<Option<(Vec<Tally>, Row)>, Error> {
+        let reachable = reachable(self.plan);
+        let renderer = Renderer::scripted(self.transaction.dialect, self.plan, &reachable);
+        let Some(script) = renderer.script(seed, NAMED_USERS) else {
+            return Ok(None);
+        };
+        let done = self.transaction.script(STEP, &script.statement).await?;
+        if done.len() != script.parts.len() {
+            return Ok(None);
+        }
+        let (mut tallies, mut row) = (Vec::new(), Row::new());
+        for (part, done) in script.parts.into_iter().zip(done) {
+            match part {
+                Part::Silent => {}
+                Part::Changes(tally) => {
+                    tallies.push(tally);
+                    row.push(Some(done.changed.to_string()));
+                }
+                Part::Answers(told) => {
+                    tallies.extend(told);
+                    row.extend(done.rows.into_iter().flatten());
+                }
+            }
+        }
+        Ok(Some((tallies, row)))
     }
 
     /// What reads markers is there before the statement that uses it.

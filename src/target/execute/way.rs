@@ -56,7 +56,7 @@ impl Target {
                 rows.get(&users).copied().unwrap_or(u64::MAX),
             );
         let (way, reason) = match (choice.strategy, rehearsed.strategy()) {
-            (Strategy::Chain, _) if is_few => (Strategy::Chain, choice.reason),
+            (way @ (Strategy::Chain | Strategy::Script), _) if is_few => (way, choice.reason),
             (_, Strategy::Unlinked) => (
                 Strategy::Unlinked,
                 "validating foreign keys again takes less than checking them for each row",
@@ -65,7 +65,7 @@ impl Target {
                 Strategy::Unchecked,
                 "checking all rows at once takes less than checking each",
             ),
-            (Strategy::Chain, way) => (way, "many of the users are in scope"),
+            (Strategy::Chain | Strategy::Script, way) => (way, "many of the users are in scope"),
             (_, way) => (way, choice.reason),
         };
         Way {
@@ -89,7 +89,7 @@ impl Target {
         }
         let (schema, changes) = (plan.schema(), rehearsed.changes());
         let mut time = match way {
-            Strategy::Chain => cost::statement(),
+            Strategy::Chain | Strategy::Script => cost::statement(),
             Strategy::Sets | Strategy::Unlinked | Strategy::Unchecked => {
                 cost::sets(changes.tables.len())
             }
@@ -117,6 +117,7 @@ impl Target {
 fn name(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Chain => "one statement",
+        Strategy::Script => "one text",
         Strategy::Sets => "step by step",
         Strategy::Unlinked => "step by step, without foreign keys",
         Strategy::Unchecked => "step by step, unchecked and verified",

@@ -1,0 +1,151 @@
+//! Writes a whole reset as several statements of one text, where a database
+//! changes one table in a statement: what is done step by step, without the
+//! time between the steps.
+//!
+//! The sets are tables that a connection keeps for the next reset, so that
+//! the text stays the same and is prepared once. Each part sees what those
+//! before have done.
+
+use super::{Renderer, Seed, Shape, chain::Links};
+use crate::{
+    dialect::{Dialect, Statement, Tally},
+    plan::{Path, Plan, Step},
+};
+
+/// A reset as one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// The text with its parameters, which all parts share.
+    pub statement: Statement,
+    /// What each part tells, in their order.
+    pub parts: Vec<Part>,
+}
+
+/// What one statement of a script tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Nothing.
+    Silent,
+    /// How many rows it changed.
+    Changes(Tally),
+    /// One row, whose columns count this.
+    Answers(Vec<Tally>),
+}
+
+/// Statements that are added up.
+struct Text {
+    parts: Vec<Part>,
+    sql: Vec<String>,
+}
+
+impl Text {
+    fn add(&mut self, part: Part, sql: String) {
+        self.parts.push(part);
+        self.sql.push(sql);
+    }
+}
+
+impl<'a> Renderer<'a> {
+    /// Writes scripts for `plan`, of whose sets those are used that are
+    /// [`reachable`](super::reachable).
+    #[must_use]
+    pub fn scripted(dialect: &'a dyn Dialect, plan: &'a Plan, reachable: &'a [u64]) -> Self {
+        Self {
+            shape: Shape::Kept,
+            ..Self::new(dialect, plan, reachable)
+        }
+    }
+
+    /// The reset of a scope; nothing when the plan takes steps that need a
+    /// look between them. Of the users in scope it tells so many.
+    #[must_use]
+    pub fn script(&self, seed: &Seed<'_>, named: usize) -> Option<Script> {
+        let mut text = Text {
+            parts: Vec::new(),
+            sql: Vec::new(),
+        };
+        let mut questions = Links::default();
+        let mut parameters = Vec::new();
+        self.find(&mut text, seed, &mut parameters)?;
+        for (id, _) in self.plan.sets().filter(|(id, _)| !self.is_empty(*id)) {
+            questions.count(Tally::Found(id), &self.rows_of(id));
+        }
+        for (place, check) in self.plan.checks().iter().enumerate() {
+            if let Some(statement) = self.check(check) {
+                questions.ask(Tally::Forbidden(place), &statement.sql);
+            }
+        }
+        self.ask_for_users(&mut questions, seed, named, &mut parameters)?;
+        for (place, share) in self.plan.shares().iter().enumerate() {
+            if let Some(statement) = self.share(share) {
+                questions.ask(Tally::Shared(place), &statement.sql);
+            }
+        }
+        let (asked, tallies) = questions.into_questions();
+        text.add(Part::Answers(tallies), asked);
+        self.change(&mut text)?;
+        Some(Script {
+            statement: Statement::new(text.sql.join(";\n"), parameters),
+            parts: text.parts,
+        })
+    }
+
+    /// Finds every set, each after those that lead into it.
+    fn find(&self, text: &mut Text, seed: &Seed<'_>, parameters: &mut Vec<String>) -> Option<()> {
+        for group in self.plan.groups() {
+            let inside = |path: &Path| path.source().is_some_and(|id| group.sets.contains(&id));
+            for &id in &group.sets {
+                let set = self.plan.set(id);
+                if set.paths.iter().any(inside) {
+                    return None;
+                }
+                if self.is_empty(id) {
+                    continue;
+                }
+                text.add(Part::Silent, self.keep(id)?);
+                let emptied = format!("DELETE FROM {}", self.rows_of(id));
+                text.add(Part::Silent, emptied);
+                let root = set.is_root.then(|| self.rooted(id, seed, parameters));
+                if let Some(root) = root.flatten() {
+                    let found = self.insert(id, &[root], 0) + self.dialect.for_update();
+                    text.add(Part::Silent, found);
+                }
+                if let Some(filled) = self.fill(id, &set.paths) {
+                    text.add(Part::Silent, filled.sql);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Takes the plan's steps.
+    fn change(&self, text: &mut Text) -> Option<()> {
+        for (place, step) in self.plan.steps().iter().enumerate() {
+            let change = match step {
+                Step::Restore(step) => self.restore(step),
+                Step::Detach(step) => self.detach(step),
+                Step::Delete(step) => {
+                    for cut in &step.cuts {
+                        let child = self.schema().foreign_key(cut.foreign_key).child;
+                        let sets = step.sets.iter();
+                        let sets = sets.filter(|&&id| self.plan.set(id).table == child);
+                        for cleared in sets.filter_map(|&id| self.cut(cut, id)) {
+                            text.add(Part::Silent, cleared.sql);
+                        }
+                    }
+                    for &id in &step.sets {
+                        if let Some(deletion) = self.delete(id) {
+                            text.add(Part::Changes(Tally::Deleted(id)), deletion.sql);
+                        }
+                    }
+                    None
+                }
+                Step::Release(_) | Step::Wipe(_) => return None,
+            };
+            if let Some(change) = change {
+                text.add(Part::Changes(Tally::Changed(place)), change.sql);
+            }
+        }
+        Some(())
+    }
+}

@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Error,
-    place::{Connection, Pool, field, values},
+    pen::End,
+    place::{Connection, Line, Pool, field, values},
     seal::Keys,
 };
 
@@ -83,13 +84,8 @@ impl Head {
     }
 }
 
-/// Adds a record behind the head; gives the new head.
-pub(super) async fn append(
-    connection: &mut Connection,
-    chain: &str,
-    head: &Head,
-    link: &Link<'_>,
-) -> Result<Head, sqlx::Error> {
+/// What adds a record behind the head, and the new head.
+pub(super) fn append(chain: &str, head: &Head, link: &Link<'_>) -> (Line, Head) {
     let next = head.next(link);
     let sql = "INSERT INTO record (chain, number, operation_id, kind, at, body, hash) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -103,8 +99,8 @@ pub(super) async fn append(
         link.body,
         hash
     ];
-    connection.run(sql, values).await?;
-    Ok(next)
+    let sql = sql.into();
+    (Line { sql, values }, next)
 }
 
 /// The head of a chain, and up to where it was pruned, as the anchor says. It
@@ -112,7 +108,7 @@ pub(super) async fn append(
 pub(super) async fn anchored(
     connection: &mut Connection,
     chain: &str,
-) -> Result<Option<(Head, Head)>, sqlx::Error> {
+) -> Result<Option<End>, sqlx::Error> {
     // Several servers may take records from the chain of one that has ended.
     let lock = match connection {
         Connection::Sqlite(_) => "",
@@ -127,11 +123,9 @@ pub(super) async fn anchored(
         number: number.parse().unwrap_or(0),
         hash: hash.to_owned(),
     };
-    Ok(row.map(|row| {
-        (
-            head(field(&row, 0), field(&row, 1)),
-            head(field(&row, 2), field(&row, 3)),
-        )
+    Ok(row.map(|row| End {
+        head: head(field(&row, 0), field(&row, 1)),
+        pruned: head(field(&row, 2), field(&row, 3)),
     }))
 }
 

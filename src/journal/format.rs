@@ -164,7 +164,9 @@ async fn take_over(connection: &mut Connection) -> Result<(), sqlx::Error> {
             at: field(&row, 2),
             body: field(&row, 3),
         };
-        head = chain::append(connection, chain::EARLIER, &head, &link).await?;
+        let (line, next) = chain::append(chain::EARLIER, &head, &link);
+        connection.run(&line.sql, line.values).await?;
+        head = next;
     }
     let number = head.number;
     let sql = "INSERT INTO anchor (chain, number, hash, seal) VALUES ($1, $2, $3, '')";

@@ -1,12 +1,17 @@
 //! What each command writes, within one transaction: the state beside the
 //! chain, the record in it, and where the chain ends.
+//!
+//! What needs no answer is gathered and written in one go, before the next
+//! question and at the end.
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 
 use super::{
     Begun, Closed, Repeat, State,
     chain::{self, Head, Link},
-    place::{Connection, field, values},
+    place::{Connection, Line, Row, Value, field, values},
     seal::Keys,
     stamp,
     writer::{Answer, Beginning, Closing, Command, Event, REQUEST_DAYS},
@@ -17,37 +22,127 @@ pub(super) struct Pen<'a> {
     pub(super) connection: &'a mut Connection,
     pub(super) keys: &'a Keys,
     pub(super) chain: &'a str,
+    pub(super) trust: Trust,
+    /// Where the chain ends now.
+    pub(super) end: End,
+    /// Where it ends by its anchor, if it has one.
+    pub(super) anchored: Option<End>,
+    /// What is to be written.
+    pub(super) lines: Vec<Line>,
+    /// Those of them that have to change one row.
+    pub(super) certain: Vec<usize>,
+}
+
+/// The two ends of a chain: the last record, and the last that was pruned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct End {
     pub(super) head: Head,
     pub(super) pruned: Head,
 }
 
+/// What is taken for granted until the database says otherwise, as one who is
+/// the only writer may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The anchor says what it said last, and what is closed is open.
+    Given,
+    /// Each is asked for.
+    Withheld,
+}
+
+/// Why a transaction came to nothing.
+#[derive(Debug)]
+pub(super) enum Slip {
+    /// The database refuses, or is not there.
+    Database(sqlx::Error),
+    /// Something was not as it was taken to be.
+    Mistaken,
+}
+
+impl From<sqlx::Error> for Slip {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 impl Pen<'_> {
-    pub(super) async fn obey(&mut self, command: &Command) -> Result<Answer, sqlx::Error> {
+    /// Begins the transaction, in SQLite together with the first of what is
+    /// written, and finds out where the chain ends unless that is known.
+    pub(super) async fn open(&mut self) -> Result<(), Slip> {
+        match self.connection {
+            Connection::Postgres(_) => self.connection.batch("BEGIN").await?,
+            Connection::Sqlite(_) => self.put("BEGIN IMMEDIATE", Vec::new()),
+        }
+        if self.anchored.is_none() {
+            self.flush().await?;
+            self.anchored = chain::anchored(self.connection, self.chain).await?;
+        }
+        self.end = self.anchored.clone().unwrap_or_default();
+        Ok(())
+    }
+
+    /// Has a statement written with what comes next.
+    fn put(&mut self, sql: impl Into<Cow<'static, str>>, values: Vec<Value>) {
+        let sql = sql.into();
+        self.lines.push(Line { sql, values });
+    }
+
+    /// The same for one that has to change one row.
+    fn put_certain(&mut self, sql: &'static str, values: Vec<Value>) {
+        self.certain.push(self.lines.len());
+        self.put(sql, values);
+    }
+
+    /// Writes what was gathered.
+    pub(super) async fn flush(&mut self) -> Result<(), Slip> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let certain = std::mem::take(&mut self.certain);
+        let changed = self.connection.script(std::mem::take(&mut self.lines));
+        let changed = changed.await?;
+        match certain.iter().all(|&line| changed.get(line) == Some(&1)) {
+            true => Ok(()),
+            false => Err(Slip::Mistaken),
+        }
+    }
+
+    /// Runs a statement and tells how many rows it changed.
+    async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<u64, Slip> {
+        self.flush().await?;
+        Ok(self.connection.run(sql, values).await?)
+    }
+
+    /// The first row of an answer.
+    async fn row(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>, Slip> {
+        self.flush().await?;
+        Ok(self.connection.row(sql, values).await?)
+    }
+
+    pub(super) async fn obey(&mut self, command: &Command) -> Result<Answer, Slip> {
         match command {
             Command::Begin(beginning, _) => self.begin(beginning).await.map(Answer::Begun),
             Command::Close(closing, _) => self.close(closing).await.map(Answer::Closed),
             Command::Record(record, _) => {
                 let operation = record.operation.to_string();
-                self.append(&operation, record.kind, &record.at, &record.body)
-                    .await?;
+                self.append(&operation, record.kind, &record.at, &record.body);
                 if let Some((sql, values)) = &record.beside {
-                    self.connection.run(sql, values.clone()).await?;
+                    self.put(*sql, values.clone());
                 }
                 Ok(Answer::Rows(1))
             }
             Command::Event(event) => {
-                let events = std::slice::from_ref(event);
-                self.events(events).await.map(Answer::Rows)
+                self.events(std::slice::from_ref(event));
+                Ok(Answer::Rows(1))
             }
             Command::Heartbeat(at) => {
                 let sql = "INSERT INTO server (id, started_at, seen_at) VALUES ($1, $2, $2) \
                            ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
-                let values = values![self.chain, at.clone()];
-                self.connection.run(sql, values).await.map(Answer::Rows)
+                self.put(sql, values![self.chain, at.clone()]);
+                Ok(Answer::Rows(1))
             }
             Command::Beside(sql, values, _) => {
-                let rows = self.connection.run(sql, values.clone()).await?;
-                Ok(Answer::Rows(rows))
+                self.run(sql, values.clone()).await.map(Answer::Rows)
             }
             Command::Prune(before, _) => self.prune(before).await.map(Answer::Rows),
             Command::Flush(_) | Command::End(_) => Ok(Answer::Rows(0)),
@@ -55,7 +150,7 @@ impl Pen<'_> {
     }
 
     /// Events in one statement: a plan of hundreds of steps tells of many.
-    pub(super) async fn events(&mut self, events: &[Event]) -> Result<u64, sqlx::Error> {
+    pub(super) fn events(&mut self, events: &[Event]) {
         let mut rows = Vec::with_capacity(events.len());
         let mut values = Vec::with_capacity(4 * events.len());
         for event in events {
@@ -78,45 +173,52 @@ impl Pen<'_> {
             "INSERT INTO event (operation_id, number, at, body) VALUES {} ON CONFLICT DO NOTHING",
             rows.join(", ")
         );
-        self.connection.run(&sql, values).await
+        self.put(sql, values);
     }
 
-    async fn append(
-        &mut self,
-        operation: &str,
-        kind: &str,
-        at: &str,
-        body: &str,
-    ) -> Result<(), sqlx::Error> {
+    fn append(&mut self, operation: &str, kind: &str, at: &str, body: &str) {
         let link = Link {
             operation,
             kind,
             at,
             body,
         };
-        self.head = chain::append(self.connection, self.chain, &self.head, &link).await?;
-        Ok(())
+        let (line, head) = chain::append(self.chain, &self.end.head, &link);
+        self.lines.push(line);
+        self.end.head = head;
     }
 
-    /// Says where the chain ends, under a seal.
-    pub(super) async fn anchor(&mut self) -> Result<(), sqlx::Error> {
-        let sealed = self.head.sealed(self.chain, &self.pruned);
-        let sql = "INSERT INTO anchor (chain, number, hash, seal, pruned_number, pruned_hash) \
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (chain) DO UPDATE SET \
-                   number = excluded.number, hash = excluded.hash, seal = excluded.seal, \
-                   pruned_number = excluded.pruned_number, pruned_hash = excluded.pruned_hash";
-        let values = values![
+    /// Says where the chain ends, under a seal, unless that is said already.
+    pub(super) fn anchor(&mut self) {
+        if self.anchored.as_ref() == Some(&self.end) {
+            return;
+        }
+        let End { head, pruned } = &self.end;
+        let seal = self.keys.seal(head.sealed(self.chain, pruned).as_bytes());
+        let mut values = values![
             self.chain,
-            self.head.number,
-            self.head.hash.clone(),
-            self.keys.seal(sealed.as_bytes()),
-            self.pruned.number,
-            self.pruned.hash.clone(),
+            head.number,
+            head.hash.clone(),
+            seal,
+            pruned.number,
+            pruned.hash.clone(),
         ];
-        self.connection.run(sql, values).await.map(|_| ())
+        let sql = match &self.anchored {
+            None => {
+                "INSERT INTO anchor (chain, number, hash, seal, pruned_number, pruned_hash) \
+                 VALUES ($1, $2, $3, $4, $5, $6)"
+            }
+            Some(anchored) => {
+                values.extend(values![anchored.head.number, anchored.pruned.number]);
+                "UPDATE anchor SET number = $2, hash = $3, seal = $4, pruned_number = $5, \
+                 pruned_hash = $6 WHERE chain = $1 AND number = $7 AND pruned_number = $8"
+            }
+        };
+        self.put_certain(sql, values);
+        self.anchored = Some(self.end.clone());
     }
 
-    async fn begin(&mut self, beginning: &Beginning) -> Result<Begun, sqlx::Error> {
+    async fn begin(&mut self, beginning: &Beginning) -> Result<Begun, Slip> {
         if let Some((id, body)) = &beginning.request
             && let Some(known) = self.claim(beginning, *id, body).await?
         {
@@ -126,7 +228,7 @@ impl Pen<'_> {
         if let Some(plan) = &beginning.plan {
             let sql = "INSERT INTO spent (plan, at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             let values = values![plan.clone(), at.clone()];
-            if self.connection.run(sql, values).await? == 0 {
+            if self.run(sql, values).await? == 0 {
                 return Ok(Begun::PlanSpent);
             }
         }
@@ -147,9 +249,8 @@ impl Pen<'_> {
             at.clone(),
             self.chain,
         ];
-        self.connection.run(sql, values).await?;
-        self.append(&operation, "intent", &at, &beginning.body)
-            .await?;
+        self.put(sql, values);
+        self.append(&operation, "intent", &at, &beginning.body);
         Ok(Begun::New(super::Entry {
             operation: beginning.operation,
         }))
@@ -161,7 +262,7 @@ impl Pen<'_> {
         beginning: &Beginning,
         id: uuid::Uuid,
         body: &[u8],
-    ) -> Result<Option<Begun>, sqlx::Error> {
+    ) -> Result<Option<Begun>, Slip> {
         if is_too_old(id, beginning.at) {
             return Ok(Some(Begun::RequestTooOld));
         }
@@ -176,7 +277,7 @@ impl Pen<'_> {
             operation.clone(),
             stamp(beginning.at),
         ];
-        if self.connection.run(sql, values).await? > 0 {
+        if self.run(sql, values).await? > 0 {
             return Ok(None);
         }
         // PostgreSQL has waited for whoever was at it, and waits here for
@@ -186,13 +287,13 @@ impl Pen<'_> {
         if let Connection::Postgres(_) = self.connection {
             let sql = "SELECT id FROM request WHERE actor = $1 AND id = $2 FOR UPDATE";
             let values = values![actor.clone(), request.clone()];
-            self.connection.row(sql, values).await?;
+            self.row(sql, values).await?;
         }
         let sql = "SELECT r.digest, r.operation_id, o.state, o.reply \
                    FROM request AS r JOIN operation AS o ON o.id = r.operation_id \
                    WHERE r.actor = $1 AND r.id = $2";
         let values = values![actor.clone(), request.clone()];
-        let Some(row) = self.connection.row(sql, values).await? else {
+        let Some(row) = self.row(sql, values).await? else {
             return Ok(Some(Begun::RequestTooOld));
         };
         if !self.keys.is_sealed(body, field(&row, 0)) {
@@ -202,7 +303,7 @@ impl Pen<'_> {
         if state == State::Failed {
             let sql = "UPDATE request SET operation_id = $1 WHERE actor = $2 AND id = $3";
             let values = values![operation, actor, request];
-            self.connection.run(sql, values).await?;
+            self.put(sql, values);
             return Ok(None);
         }
         let Ok(operation) = field(&row, 1).parse() else {
@@ -215,7 +316,7 @@ impl Pen<'_> {
         })))
     }
 
-    async fn close(&mut self, closing: &Closing) -> Result<Closed, sqlx::Error> {
+    async fn close(&mut self, closing: &Closing) -> Result<Closed, Slip> {
         let operation = closing.operation.to_string();
         let sql = "UPDATE operation SET state = $2, reason = $3, message = $4, reply = $5, \
                    ended_at = $6, took_us = $7 WHERE id = $1 AND state IN ('open', 'in_doubt')";
@@ -228,21 +329,23 @@ impl Pen<'_> {
             closing.at.clone(),
             closing.took_us,
         ];
-        if self.connection.run(sql, values).await? == 0 {
+        if self.trust == Trust::Given {
+            self.put_certain(sql, values);
+        } else if self.run(sql, values).await? == 0 {
             return Ok(Closed::Already);
         }
         let kind = match closing.state {
             State::InDoubt => "doubt",
             State::Open | State::EffectsPending | State::Complete | State::Failed => "outcome",
         };
-        self.append(&operation, kind, &closing.at, &closing.body)
-            .await?;
+        self.append(&operation, kind, &closing.at, &closing.body);
         Ok(Closed::Now)
     }
 
     /// Takes records away from the front of this server's own chain and of
     /// those of servers that have ended.
-    async fn prune(&mut self, before: &str) -> Result<u64, sqlx::Error> {
+    async fn prune(&mut self, before: &str) -> Result<u64, Slip> {
+        self.flush().await?;
         // A chain that somebody is at is left to them: two that wait for one
         // another's would never end.
         let lock = match self.connection {
@@ -258,24 +361,26 @@ impl Pen<'_> {
         for row in &ended {
             let chain = field(row, 0).to_owned();
             if chain != self.chain
-                && let Some((head, from)) = chain::anchored(self.connection, &chain).await?
+                && let Some(end) = chain::anchored(self.connection, &chain).await?
             {
                 let mut pen = Pen {
                     connection: self.connection,
                     keys: self.keys,
                     chain: &chain,
-                    head,
-                    pruned: from,
+                    trust: Trust::Withheld,
+                    end: end.clone(),
+                    anchored: Some(end),
+                    lines: Vec::new(),
+                    certain: Vec::new(),
                 };
                 pruned += Box::pin(pen.prune_own(before)).await?;
-                pen.anchor().await?;
             }
         }
         pruned += self.prune_own(before).await?;
         Ok(pruned)
     }
 
-    async fn prune_own(&mut self, before: &str) -> Result<u64, sqlx::Error> {
+    async fn prune_own(&mut self, before: &str) -> Result<u64, Slip> {
         // Up to the first that is kept, whatever a clock said after it; by the
         // number, as PostgreSQL takes the bare name for the text.
         let sql = "SELECT CAST(number AS TEXT), hash FROM record WHERE chain = $1 AND at < $2 \
@@ -283,17 +388,17 @@ impl Pen<'_> {
                    AND at >= $2 ORDER BY number LIMIT 1), 9223372036854775807) \
                    ORDER BY record.number DESC LIMIT 1";
         let values = values![self.chain, before];
-        let Some(row) = self.connection.row(sql, values).await? else {
+        let Some(row) = self.row(sql, values).await? else {
             return Ok(0);
         };
-        self.pruned = Head {
+        self.end.pruned = Head {
             number: field(&row, 0).parse().unwrap_or(0),
             hash: field(&row, 1).to_owned(),
         };
-        self.anchor().await?;
+        self.anchor();
         let sql = "DELETE FROM record WHERE chain = $1 AND number <= $2";
-        let values = values![self.chain, self.pruned.number];
-        self.connection.run(sql, values).await
+        let values = values![self.chain, self.end.pruned.number];
+        self.run(sql, values).await
     }
 }
 

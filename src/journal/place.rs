@@ -3,22 +3,33 @@
 //! Both databases are spoken to in the same words: `$1` for parameters, and
 //! every answer as text.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
+    SqlSafeStr as _,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
     sqlite::{
         SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
     },
 };
+use tokio_stream::StreamExt as _;
 
 use super::Error;
 use crate::address::TlsMode;
 
 /// How long a connection, or the turn on one, is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Statements of one text that are kept prepared together: what one caller
+/// gives. A crowd's texts are hardly ever the same twice.
+const KEPT: usize = 12;
 
 /// Where a journal is.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,6 +61,13 @@ pub(super) enum Value {
     Text(String),
     Optional(Option<String>),
     Number(i64),
+}
+
+/// A statement whose answer is not needed before the next one.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) sql: Cow<'static, str>,
+    pub(super) values: Vec<Value>,
 }
 
 /// A row of an answer, all of it text.
@@ -251,6 +269,36 @@ impl Connection {
         }
     }
 
+    /// Runs statements one after another, and tells how many rows each has
+    /// changed. SQLite's thread is asked once for all of them: each time costs
+    /// two switches between threads. Only this driver takes several statements
+    /// with parameters, and is not asked to by any other way in this program.
+    pub(super) async fn script(&mut self, lines: Vec<Line>) -> Result<Vec<u64>, sqlx::Error> {
+        let Self::Sqlite(connection) = self else {
+            let mut changed = Vec::with_capacity(lines.len());
+            for line in lines {
+                changed.push(self.run(&line.sql, line.values).await?);
+            }
+            return Ok(changed);
+        };
+        let is_kept = lines.len() <= KEPT;
+        let (mut sql, mut values) = (String::new(), Vec::new());
+        for line in lines {
+            sql += &numbered_from(&line.sql, values.len());
+            sql += ";";
+            values.extend(line.values);
+        }
+        let query = query!(sql, values).persistent(is_kept);
+        let mut answers = (&mut **connection).fetch_many(query);
+        let mut changed = Vec::new();
+        while let Some(answer) = answers.next().await {
+            if let Either::Left(done) = answer? {
+                changed.push(done.rows_affected());
+            }
+        }
+        Ok(changed)
+    }
+
     /// The rows that a question is answered with.
     pub(super) async fn rows(
         &mut self,
@@ -298,6 +346,19 @@ impl Connection {
             Self::Postgres(connection) => connection.close_on_drop(),
         }
     }
+}
+
+/// A statement whose first parameter comes after so many others.
+fn numbered_from(sql: &str, others: usize) -> String {
+    let mut parts = sql.split('$');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|letter: char| !letter.is_ascii_digit());
+        let (number, rest) = part.split_at(end.unwrap_or(part.len()));
+        let number = number.parse::<usize>().unwrap_or(0) + others;
+        let _is_written = write!(text, "${number}{rest}");
+    }
+    text
 }
 
 /// A column of a row, empty for NULL.

@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Begun, Closed, Error, ServerId, State, chain,
-    pen::Pen,
+    Begun, Closed, Error, ServerId, State,
+    pen::{End, Pen, Slip, Trust},
     place::{Connection, Pool, Value},
     seal::Keys,
     stamp,
@@ -33,6 +33,9 @@ const EVENTS_AT_ONCE: usize = 100;
 /// How long what nobody waits for is kept for company: a caller's next
 /// operation mostly comes sooner, and costs one write with it instead of two.
 const COMPANY: Duration = Duration::from_millis(10);
+
+/// What SQLite says to whoever has no turn.
+const BUSY: u32 = 5;
 
 /// How long a request's id is known.
 pub(super) const REQUEST_DAYS: i64 = 7;
@@ -120,6 +123,7 @@ pub(super) async fn run(desk: Desk, mut commands: mpsc::UnboundedReceiver<Comman
     let mut writer = Writer {
         chain: desk.server.to_string(),
         desk,
+        end: None,
         owed: Vec::new(),
     };
     let mut batch = Vec::new();
@@ -165,6 +169,9 @@ fn is_patient(command: &Command) -> bool {
 struct Writer {
     desk: Desk,
     chain: String,
+    /// Where the chain ends, as was committed last; nothing when that is to be
+    /// asked for.
+    end: Option<End>,
     /// Ends that could not be written when they were given, and those of
     /// intents of which nobody knows whether they were.
     owed: Vec<Closing>,
@@ -228,32 +235,53 @@ impl Writer {
         }
     }
 
-    async fn attempt(&self, commands: &[Command]) -> Result<Vec<Answer>, Miss> {
-        let missed = |was_tried| {
-            move |error: sqlx::Error| Miss {
+    /// Writes commands in one transaction: first on the word of what was
+    /// committed last, and where that is not so any more, by what is there.
+    async fn attempt(&mut self, commands: &[Command]) -> Result<Vec<Answer>, Miss> {
+        let mut last = self.attempt_with(commands, Trust::Given).await;
+        if matches!(last, Err(Slip::Mistaken)) {
+            last = self.attempt_with(commands, Trust::Withheld).await;
+        }
+        last.map_err(|slip| match slip {
+            Slip::Database(error) => Miss {
+                was_tried: !is_kept_out(&error),
                 error: error.into(),
-                was_tried,
-            }
-        };
-        let mut connection = self.desk.pool.acquire().await.map_err(missed(false))?;
-        let begin = match self.desk.pool.is_shared() {
-            true => "BEGIN",
-            false => "BEGIN IMMEDIATE",
-        };
-        connection.batch(begin).await.map_err(missed(false))?;
-        match self.all(&mut connection, commands).await {
-            Ok(answers) => match connection.batch("COMMIT").await {
-                Ok(()) => Ok(answers),
+            },
+            Slip::Mistaken => Miss {
+                was_tried: true,
+                error: Arc::new(sqlx::Error::RowNotFound),
+            },
+        })
+    }
+
+    async fn attempt_with(
+        &mut self,
+        commands: &[Command],
+        trust: Trust,
+    ) -> Result<Vec<Answer>, Slip> {
+        let known = self.end.take().filter(|_| trust == Trust::Given);
+        let mut connection = self.desk.pool.acquire().await?;
+        let written = self.all(&mut connection, commands, trust, known).await;
+        let committed = match written {
+            Ok(written) => match connection.batch("COMMIT").await {
+                Ok(()) => Ok(written),
                 Err(error) => {
                     connection.discard();
-                    Err(missed(true)(error))
+                    return Err(error.into());
                 }
             },
-            Err(error) => {
+            Err(slip) => Err(slip),
+        };
+        match committed {
+            Ok((answers, end)) => {
+                self.end = Some(end);
+                Ok(answers)
+            }
+            Err(slip) => {
                 if connection.batch("ROLLBACK").await.is_err() {
                     connection.discard();
                 }
-                Err(missed(true)(error))
+                Err(slip)
             }
         }
     }
@@ -262,17 +290,20 @@ impl Writer {
         &self,
         connection: &mut Connection,
         commands: &[Command],
-    ) -> Result<Vec<Answer>, sqlx::Error> {
-        let anchored = chain::anchored(connection, &self.chain).await?;
-        let is_new = anchored.is_none();
-        let (before, pruned) = anchored.unwrap_or_default();
+        trust: Trust,
+        known: Option<End>,
+    ) -> Result<(Vec<Answer>, End), Slip> {
         let mut pen = Pen {
             connection,
             keys: &self.desk.keys,
             chain: &self.chain,
-            head: before.clone(),
-            pruned: pruned.clone(),
+            trust,
+            end: End::default(),
+            anchored: known,
+            lines: Vec::new(),
+            certain: Vec::new(),
         };
+        pen.open().await?;
         let mut answers = Vec::with_capacity(commands.len());
         let mut commands = commands.iter().peekable();
         while let Some(command) = commands.next() {
@@ -287,13 +318,28 @@ impl Writer {
                 events.push(event.clone());
                 commands.next();
             }
-            pen.events(&events).await?;
+            pen.events(&events);
             answers.extend(events.iter().map(|_| Answer::Rows(1)));
         }
-        if pen.head != before || pen.pruned != pruned || is_new {
-            pen.anchor().await?;
+        pen.anchor();
+        pen.flush().await?;
+        Ok((answers, pen.end))
+    }
+}
+
+/// True when there was no connection, or no turn on it.
+fn is_kept_out(error: &sqlx::Error) -> bool {
+    match error {
+        // SQLite's extended codes keep the plain one in their last byte.
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            error
+                .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+                .is_some()
+                && code.is_some_and(|code| code & 0xff == BUSY)
         }
-        Ok(answers)
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        _ => false,
     }
 }
 

@@ -8,10 +8,8 @@ use std::{
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
     SqlSafeStr as _,
-    mysql::{self, MySqlPool},
-    pool::PoolConnection,
-    postgres::{self, PgConnectOptions, PgPool, PgPoolOptions, PgSslMode},
-    sqlite::{self, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions},
+    postgres::{self, PgConnectOptions, PgPoolOptions, PgSslMode},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
 };
 
 use tokio_stream::StreamExt as _;
@@ -20,6 +18,7 @@ use super::{
     Brake, LOCK_TIMEOUT,
     fault::{Error, Fault},
     mariadb,
+    warm::{Lent, Warm},
 };
 use crate::{
     address::TlsMode,
@@ -38,7 +37,10 @@ pub(super) const TRUSTED: Duration = Duration::from_secs(1);
 const WARMING: &str = "CREATE TEMPORARY TABLE resetd_warm (); DROP TABLE pg_temp.resetd_warm";
 
 /// Connections that a target on a server keeps at most.
-pub(super) const CONNECTIONS: u32 = 16;
+pub(super) const CONNECTIONS: usize = 16;
+
+/// Connections that read an SQLite file at most.
+const READERS: usize = 4;
 
 /// How a target is reached. It can hold a password, so it prints without.
 #[derive(Clone)]
@@ -90,19 +92,19 @@ pub(super) enum Pool {
     Sqlite {
         /// One connection: SQLite has one writer at a time, and waiting for a
         /// turn here is fair, which its own locks are not.
-        writer: SqlitePool,
-        reader: SqlitePool,
+        writer: Warm<sqlx::Sqlite>,
+        reader: Warm<sqlx::Sqlite>,
     },
-    Postgres(PgPool),
-    MySql(MySqlPool),
+    Postgres(Warm<sqlx::Postgres>),
+    MySql(Warm<sqlx::MySql>),
 }
 
 /// One connection, for as long as it is needed.
 #[derive(Debug)]
 pub(super) enum Session {
-    Sqlite(PoolConnection<sqlite::Sqlite>),
-    Postgres(PoolConnection<postgres::Postgres>),
-    MySql(PoolConnection<mysql::MySql>),
+    Sqlite(Lent<sqlx::Sqlite>),
+    Postgres(Lent<sqlx::Postgres>),
+    MySql(Lent<sqlx::MySql>),
 }
 
 /// Stops the statement that another connection runs.
@@ -115,8 +117,8 @@ pub(super) struct Interrupter {
 /// Where a statement runs that another connection can stop.
 #[derive(Debug)]
 enum Server {
-    Postgres(PgPool),
-    MySql(MySqlPool),
+    Postgres(Warm<sqlx::Postgres>),
+    MySql(Warm<sqlx::MySql>),
 }
 
 /// What one of several statements has done.
@@ -145,11 +147,11 @@ impl Interrupter {
     pub(super) async fn interrupt(&self) {
         let (session, sql) = match &self.server {
             Server::Postgres(pool) => (
-                take(pool, LOCK_TIMEOUT).await.map(Session::Postgres),
+                pool.take(LOCK_TIMEOUT).await.map(Session::Postgres),
                 format!("SELECT pg_cancel_backend({})", self.backend),
             ),
             Server::MySql(pool) => (
-                take(pool, LOCK_TIMEOUT).await.map(Session::MySql),
+                pool.take(LOCK_TIMEOUT).await.map(Session::MySql),
                 format!("KILL QUERY {}", self.backend),
             ),
         };
@@ -216,21 +218,17 @@ impl Pool {
                 if *create {
                     options = options.journal_mode(SqliteJournalMode::Wal);
                 }
-                let pool = |connections| {
-                    SqlitePoolOptions::new()
-                        .max_connections(connections)
-                        .acquire_timeout(LOCK_TIMEOUT)
-                        .test_before_acquire(false)
-                };
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .acquire_timeout(LOCK_TIMEOUT)
+                    .test_before_acquire(false);
                 // A missing or broken file is told at once, not after the
                 // pool's time-out.
-                let writer = pool(1)
-                    .connect_with(options.clone())
-                    .await
-                    .map_err(Error::Unavailable)?;
+                let writer = pool.clone().connect_with(options.clone()).await;
+                let writer = writer.map_err(Error::Unavailable)?;
                 Ok(Self::Sqlite {
-                    writer,
-                    reader: pool(4).connect_lazy_with(options),
+                    writer: Warm::new(1, || writer.clone()),
+                    reader: Warm::new(READERS, || pool.clone().connect_lazy_with(options.clone())),
                 })
             }
             Credentials::MySql { .. } => mariadb::pool(credentials).await.map(Self::MySql),
@@ -243,7 +241,7 @@ impl Pool {
                 let probe = probe.map_err(|_| Error::Unavailable(sqlx::Error::PoolTimedOut))?;
                 drop(probe.map_err(Error::Unavailable)?.close().await);
                 let pool = PgPoolOptions::new()
-                    .max_connections(CONNECTIONS)
+                    .max_connections(1)
                     .acquire_timeout(LOCK_TIMEOUT)
                     .test_before_acquire(false)
                     .before_acquire(|connection, usage| {
@@ -261,9 +259,9 @@ impl Pool {
                             drop(connection.execute(sqlx::raw_sql(WARMING)).await);
                             Ok(())
                         })
-                    })
-                    .connect_lazy_with(options);
-                Ok(Self::Postgres(pool))
+                    });
+                let pool = || pool.clone().connect_lazy_with(options.clone());
+                Ok(Self::Postgres(Warm::new(CONNECTIONS, pool)))
             }
         }
     }
@@ -271,18 +269,18 @@ impl Pool {
     /// A connection for reading.
     pub(super) async fn acquire(&self, patience: Duration) -> Result<Session, Error> {
         match self {
-            Self::Sqlite { reader, .. } => take(reader, patience).await.map(Session::Sqlite),
-            Self::Postgres(pool) => take(pool, patience).await.map(Session::Postgres),
-            Self::MySql(pool) => take(pool, patience).await.map(Session::MySql),
+            Self::Sqlite { reader, .. } => reader.take(patience).await.map(Session::Sqlite),
+            Self::Postgres(pool) => pool.take(patience).await.map(Session::Postgres),
+            Self::MySql(pool) => pool.take(patience).await.map(Session::MySql),
         }
     }
 
     /// A connection for changing: the right to be the one who does.
     pub(super) async fn acquire_writer(&self, patience: Duration) -> Result<Session, Error> {
         match self {
-            Self::Sqlite { writer, .. } => take(writer, patience).await.map(Session::Sqlite),
-            Self::Postgres(pool) => take(pool, patience).await.map(Session::Postgres),
-            Self::MySql(pool) => take(pool, patience).await.map(Session::MySql),
+            Self::Sqlite { writer, .. } => writer.take(patience).await.map(Session::Sqlite),
+            Self::Postgres(pool) => pool.take(patience).await.map(Session::Postgres),
+            Self::MySql(pool) => pool.take(patience).await.map(Session::MySql),
         }
     }
 
@@ -295,17 +293,6 @@ impl Pool {
             Self::Postgres(pool) => pool.close().await,
             Self::MySql(pool) => pool.close().await,
         }
-    }
-}
-
-async fn take<D: sqlx::Database>(
-    pool: &sqlx::Pool<D>,
-    patience: Duration,
-) -> Result<PoolConnection<D>, Error> {
-    match tokio::time::timeout(patience, pool.acquire()).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Err(_) | Ok(Err(sqlx::Error::PoolTimedOut)) => Err(Error::Busy),
-        Ok(Err(error)) => Err(Error::Unavailable(error)),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
-    mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlSslMode},
+    mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlSslMode},
 };
 
 use super::{
     LOCK_TIMEOUT,
     connection::{CONNECTIONS, Credentials, TRUSTED},
     fault::{Error, Fault},
+    warm::Warm,
 };
 use crate::{
     address::TlsMode,
@@ -30,8 +31,8 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVIS
 pub(super) const UNBOUNDED: &str = "SET SESSION max_statement_time = 0, \
     SESSION foreign_key_checks = 1";
 
-/// Pool of connections to a server that is there, and is MariaDB.
-pub(super) async fn pool(credentials: &Credentials) -> Result<MySqlPool, Error> {
+/// Connections to a server that is there, and is MariaDB.
+pub(super) async fn pool(credentials: &Credentials) -> Result<Warm<sqlx::MySql>, Error> {
     let options = options(credentials);
     // A pool tells a refused connection only after its time-out: one direct
     // connection tells it at once.
@@ -46,8 +47,8 @@ pub(super) async fn pool(credentials: &Credentials) -> Result<MySqlPool, Error> 
     if !version.contains("MariaDB") {
         return Err(Error::Product(format!("MySQL {version}")));
     }
-    Ok(MySqlPoolOptions::new()
-        .max_connections(CONNECTIONS)
+    let pool = MySqlPoolOptions::new()
+        .max_connections(1)
         .acquire_timeout(LOCK_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|connection, usage| {
@@ -63,8 +64,9 @@ pub(super) async fn pool(credentials: &Credentials) -> Result<MySqlPool, Error> 
                 connection.execute(sqlx::raw_sql(SESSION)).await?;
                 Ok(())
             })
-        })
-        .connect_lazy_with(options))
+        });
+    let pool = || pool.clone().connect_lazy_with(options.clone());
+    Ok(Warm::new(CONNECTIONS, pool))
 }
 
 /// Nothing but the address decides where the connection leads, and nothing is

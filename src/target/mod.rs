@@ -15,6 +15,7 @@ mod mariadb;
 mod pending;
 mod size;
 mod transaction;
+mod warm;
 
 pub use crate::dialect::Grant;
 pub use account::{Creation, NewUser};

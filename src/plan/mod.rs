@@ -53,6 +53,14 @@ pub enum Scope {
 #[derive(Debug, Clone)]
 pub struct Plan(Arc<Parts>);
 
+impl Plan {
+    /// True for a clone of this plan.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// What a plan is made of.
 #[derive(Debug)]
 struct Parts {

@@ -62,6 +62,7 @@ pub struct Target {
     looked: Mutex<Option<advice::Looked>>,
     /// What the database said of itself when it was last asked.
     seen: Mutex<Option<Seen>>,
+    texts: execute::Texts,
 }
 
 /// The policy bound to the schema, and the indexes of that moment.
@@ -108,6 +109,7 @@ impl Target {
             model: Mutex::new(None),
             looked: Mutex::new(None),
             seen: Mutex::new(None),
+            texts: execute::Texts::default(),
         }
     }
 

@@ -18,6 +18,7 @@ mod steps;
 mod strategy;
 mod swift;
 mod switch;
+mod texts;
 mod unlinked;
 mod way;
 mod wipe;
@@ -26,6 +27,7 @@ pub use strategy::{Choice, Strategy, strategy};
 pub use way::Way;
 
 pub(super) use recheck::recheck;
+pub(super) use texts::Texts;
 
 pub use besides::{Besides, NewPassword, Sowing};
 pub use elsewhere::Elsewhere;
@@ -225,7 +227,7 @@ impl Target {
             true => self.begin_alone(deadline, brake).await?,
             false => self.begin_braked(deadline, brake).await?,
         };
-        let mut execution = Execution::new(transaction, cleared, request, progress);
+        let mut execution = Execution::new(self, transaction, cleared, request, progress);
         let begun = match looks_around {
             true => execution.look_around(self).await,
             false => execution.look_again(self).await,
@@ -281,7 +283,7 @@ impl Target {
         if hold == Hold::Exclusive {
             transaction.interruptible(self).await?;
         }
-        let mut execution = Execution::new(transaction, cleared, request, progress);
+        let mut execution = Execution::new(self, transaction, cleared, request, progress);
         execution.strategy = strategy;
         let worked = execution.work_swiftly().await;
         let transaction = execution.transaction;
@@ -313,6 +315,7 @@ impl Target {
 /// One execution under way.
 struct Execution<'a> {
     transaction: Transaction<'a>,
+    texts: &'a Texts,
     cleared: &'a Cleared<Plan>,
     plan: &'a Plan,
     request: &'a Request,
@@ -345,6 +348,7 @@ struct Worked {
 
 impl<'a> Execution<'a> {
     fn new(
+        target: &'a Target,
         transaction: Transaction<'a>,
         cleared: &'a Cleared<Plan>,
         request: &'a Request,
@@ -352,6 +356,7 @@ impl<'a> Execution<'a> {
     ) -> Self {
         Self {
             transaction,
+            texts: &target.texts,
             cleared,
             plan: cleared.subject(),
             request,

@@ -15,6 +15,7 @@ use super::{
     find::blocked,
     recheck::compare_all,
     roots::{exactly, passed_over},
+    texts::about,
 };
 use crate::{
     dialect::{Eligible, Part, Renderer, Row, Seed, Statement, Tally, reachable},
@@ -181,33 +182,39 @@ impl Execution<'_> {
 
     /// Does everything in one statement, and gives what it counted.
     async fn run_chain(&mut self, seed: &Seed<'_>) -> Result<Option<(Vec<Tally>, Row)>, Error> {
-        let reachable = reachable(self.plan);
-        let renderer = Renderer::chained(self.transaction.dialect, self.plan, &reachable);
-        let Some(chain) = renderer.chain(seed, NAMED_USERS) else {
+        let (dialect, plan) = (self.transaction.dialect, self.plan);
+        let chain = self.texts.chains.text(plan, seed, || {
+            Renderer::chained(dialect, plan, &reachable(plan)).chain(seed, NAMED_USERS)
+        });
+        let Some(chain) = chain else {
             return Ok(None);
         };
-        let rows = self.transaction.ask(STEP, &chain.statement).await?;
+        let statement = about(&chain.statement, seed);
+        let rows = self.transaction.ask(STEP, &statement).await?;
         let row = rows.into_iter().next().unwrap_or_default();
-        Ok(Some((chain.tallies, row)))
+        Ok(Some((chain.tallies.clone(), row)))
     }
 
     /// The same in one text of several statements.
     async fn run_script(&mut self, seed: &Seed<'_>) -> Result<Option<(Vec<Tally>, Row)>, Error> {
-        let reachable = reachable(self.plan);
-        let renderer = Renderer::scripted(self.transaction.dialect, self.plan, &reachable);
-        let Some(script) = renderer.script(seed, NAMED_USERS) else {
+        let (dialect, plan) = (self.transaction.dialect, self.plan);
+        let script = self.texts.scripts.text(plan, seed, || {
+            Renderer::scripted(dialect, plan, &reachable(plan)).script(seed, NAMED_USERS)
+        });
+        let Some(script) = script else {
             return Ok(None);
         };
-        let done = self.transaction.script(STEP, &script.statement).await?;
+        let statement = about(&script.statement, seed);
+        let done = self.transaction.script(STEP, &statement).await?;
         if done.len() != script.parts.len() {
             return Ok(None);
         }
         let (mut tallies, mut row) = (Vec::new(), Row::new());
-        for (part, done) in script.parts.into_iter().zip(done) {
+        for (part, done) in script.parts.iter().zip(done) {
             match part {
                 Part::Silent => {}
                 Part::Changes(tally) => {
-                    tallies.push(tally);
+                    tallies.push(*tally);
                     row.push(Some(done.changed.to_string()));
                 }
                 Part::Answers(told) => {

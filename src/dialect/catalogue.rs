@@ -147,6 +147,7 @@ fn column(row: &Row) -> Column {
         automatic: flag(row, 7),
         collation: optional(row, 9),
         self_updating: flag(row, 10),
+        expression: optional(row, 11),
     }
 }
 

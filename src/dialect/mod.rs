@@ -15,7 +15,7 @@ pub use advice::{Explain, Missing, Need, Probe, Remedy, Sweep, markers, referenc
 pub use catalogue::{Catalogue, Raw, Row};
 pub use mysql::MySql;
 pub use postgres::Postgres;
-pub use render::{Chain, Eligible, Going, Part, Renderer, Script, Seed, Tally, reachable};
+pub use render::{Chain, Eligible, Going, Key, Part, Renderer, Script, Seed, Tally, reachable};
 pub use seed::{SeedError, SeedFile};
 pub use sqlite::Sqlite;
 
@@ -145,6 +145,33 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         self.keep_temporary("", &[]).is_some()
     }
 
+    /// True when values of the column can be written into a statement as its
+    /// text tells them, and found there by its index.
+    fn can_list(&self, column: &Column) -> bool {
+        let _ = column;
+        false
+    }
+
+    /// Such a value of the column.
+    fn listed(&self, column: &Column, text: &str) -> Option<String> {
+        let _ = (column, text);
+        None
+    }
+
+    /// What makes the session find the rows that it changes by an index,
+    /// however few a table has, or refuse, and what ends that: whoever reads a
+    /// table through waits for rows that others hold. Nothing where keys are
+    /// not listed.
+    fn by_index(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// Any text, written so that it means what a parameter would.
+    fn inline(&self, text: &str, column: Option<&Column>) -> String {
+        let _ = column;
+        self.literal(&Value::Text(text.to_owned()))
+    }
+
     /// True when a value is among the few that a search finds.
     fn among_few(&self, value: &str, search: &str) -> String {
         format!("{value} IN ({search})")
@@ -221,6 +248,14 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The text at this path in a JSON column; NULL where there is none, also
     /// in a column that holds no JSON.
     fn json_text(&self, column: &Column, sql: &str, path: &[&str]) -> String;
+
+    /// True when an index over `computed` finds, among others, all rows that
+    /// have this text at this path of a JSON column; where a database knows no
+    /// index for the expression itself.
+    fn computes(&self, computed: &Column, column: &Column, path: &[&str], text: &str) -> bool {
+        let _ = (computed, column, path, text);
+        false
+    }
 
     /// What has to be there before the JSON in a column can be read.
     fn json_reader(&self, column: &Column) -> Option<&'static str>;

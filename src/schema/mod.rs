@@ -84,6 +84,9 @@ pub struct Column {
     /// The collation by which a unique index compares it, where that is not
     /// the database's plain one.
     pub collation: Option<String>,
+    /// What it is computed from, as the catalogue writes it, where rows are
+    /// found by it.
+    pub expression: Option<String>,
 }
 
 /// An index over columns of a table.

@@ -164,23 +164,17 @@ pub(super) async fn seen(session: &mut Session, dialect: &dyn Dialect) -> Result
     let row = identity
         .first()
         .ok_or_else(|| Error::Unexpected("no identity".to_owned()))?;
-    let mut markers = Vec::new();
+    let mut found = Vec::new();
     if field(row, 3) == "1" {
-        let table = dialect.own_table("marker");
-        let sql = format!(
-            "SELECT id, environment, database_name, server_identity, armed_by, armed_at, \
-             expires_at, {} FROM {table}",
-            dialect.as_text("protected")
-        );
-        for row in session.rows(&Statement::plain(sql)).await? {
-            markers.push(marker(&row)?);
+        for row in session.rows(&Statement::plain(markers(dialect))).await? {
+            found.push(marker(&row)?);
         }
     }
     Ok(Seen {
         database: field(row, 0).to_owned(),
         server_identity: field(row, 1).to_owned(),
         read_only: field(row, 2) == "1",
-        markers,
+        markers: found,
     })
 }
 
@@ -195,6 +189,42 @@ pub(super) fn everything(dialect: &dyn Dialect, root: &Statement) -> Statement {
         everything_and(dialect, &[root_rows.to_owned()])
     );
     Statement::new(sql, root.parameters.clone())
+}
+
+/// Asks what [`everything`] asks, in one round trip although each is a question
+/// of its own; the answers are the same.
+pub(super) async fn ask_apart(
+    transaction: &mut Transaction<'_>,
+    root: Option<&Statement>,
+) -> Result<Vec<Row>, Error> {
+    let dialect = transaction.dialect;
+    let questions = [
+        ("identity", dialect.identity()),
+        ("marker", markers(dialect)),
+        ("schema", dialect.catalogue().fingerprint),
+    ];
+    let root = root.map(|root| ("root", root.sql.clone()));
+    let questions = questions.into_iter().chain(root);
+    let (kinds, texts): (Vec<&str>, Vec<String>) = questions.unzip();
+    let text = Statement::plain(texts.join(";\n"));
+    let done = transaction.script("reading the marker", &text).await?;
+    let answers = kinds.into_iter().zip(done);
+    let answers = answers.flat_map(|(kind, done)| {
+        let kind = Some(kind.to_owned());
+        let rows = done.rows.into_iter();
+        rows.map(move |row| std::iter::once(kind.clone()).chain(row).collect())
+    });
+    Ok(answers.collect())
+}
+
+/// Asks for the markers.
+fn markers(dialect: &dyn Dialect) -> String {
+    format!(
+        "SELECT id, environment, database_name, server_identity, armed_by, armed_at, \
+         expires_at, {} FROM {}",
+        dialect.as_text("protected"),
+        dialect.own_table("marker")
+    )
 }
 
 /// The same with further questions, each of which answers its kind and eight

@@ -442,11 +442,15 @@ impl Session {
         Ok(done)
     }
 
-    /// Runs several statements of one text, which share its parameters and are
-    /// prepared once, and tells what each has done. Only SQLite can.
+    /// Runs several statements of one text and tells what each has done. On
+    /// SQLite they share parameters, and are prepared once; on MariaDB they
+    /// have none. PostgreSQL does more in one statement.
     pub(super) async fn script(&mut self, statement: &Statement) -> Result<Vec<Done>, Fault> {
+        if let Self::MySql(connection) = self {
+            return mariadb::script(connection, statement).await;
+        }
         let Self::Sqlite(connection) = self else {
-            let text = "this database prepares one statement at a time";
+            let text = "this database has no scripts";
             let error = sqlx::Error::Configuration(text.into());
             return with!(self, _connection => Err(error));
         };
@@ -607,15 +611,24 @@ impl Session {
 
     /// Lets statements run for as long as they take again.
     pub(super) async fn never_stop(&mut self) -> Result<(), Fault> {
+        match self.stop_no_more().await? {
+            "" => Ok(()),
+            sql => self.batch(sql).await,
+        }
+    }
+
+    /// The same, but for what the database has to be told, which goes before
+    /// the next text.
+    pub(super) async fn stop_no_more(&mut self) -> Result<&'static str, Fault> {
         match self {
             Self::Sqlite(connection) => {
                 let handle = connection.lock_handle().await;
                 let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
                 handle.remove_progress_handler();
-                Ok(())
+                Ok("")
             }
-            Self::MySql(_) => self.batch(mariadb::UNBOUNDED).await,
-            Self::Postgres(_) => Ok(()),
+            Self::MySql(_) => Ok(mariadb::UNBOUNDED),
+            Self::Postgres(_) => Ok(""),
         }
     }
 

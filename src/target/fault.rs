@@ -171,13 +171,15 @@ impl Fault {
     }
 
     /// True when the proof of a commit was there already. SQLite names the
-    /// column instead of the constraint.
+    /// column instead of the constraint, and MariaDB neither; but nothing else
+    /// that has to be unique is written with a commit.
     pub(super) fn refuses_proof(&self) -> bool {
         match &self.source {
             sqlx::Error::Database(error) => {
                 error.constraint() == Some("commit_pkey")
                     || self.class == Class::Duplicate
-                        && error.message().ends_with(": resetd_commit.operation_id")
+                        && (error.message().ends_with(": resetd_commit.operation_id")
+                            || error.try_downcast_ref::<MySqlDatabaseError>().is_some())
             }
             _ => false,
         }

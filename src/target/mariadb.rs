@@ -1,13 +1,16 @@
 //! Connections to MariaDB: how they are made, and what a session is set to.
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
+    SqlSafeStr as _,
     mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlSslMode},
 };
 
+use tokio_stream::StreamExt as _;
+
 use super::{
     LOCK_TIMEOUT,
-    connection::{CONNECTIONS, Credentials, TRUSTED},
+    connection::{CONNECTIONS, Credentials, Done, TRUSTED},
     fault::{Error, Fault},
     warm::Warm,
 };
@@ -18,18 +21,20 @@ use crate::{
 
 /// What a session is, whatever the server and the account say: strict, with
 /// assignments of one statement that do not see one another, texts compared
-/// letter for letter, every check on, and lists that are not cut.
+/// letter for letter, every check on, and lists that are neither cut nor made
+/// tables of.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,\
     NO_ENGINE_SUBSTITUTION,SIMULTANEOUS_ASSIGNMENT', \
     NAMES utf8mb4 COLLATE utf8mb4_nopad_bin, SESSION autocommit = 1, \
     SESSION foreign_key_checks = 1, SESSION unique_checks = 1, SESSION check_constraint_checks = 1, \
-    SESSION sql_safe_updates = 0, SESSION group_concat_max_len = 67108864, \
+    SESSION sql_safe_updates = 0, SESSION in_predicate_conversion_threshold = 0, \
+    SESSION group_concat_max_len = 67108864, \
     SESSION optimizer_switch = 'default'";
 
 /// What a transaction may have set is taken back, so that the next one to use
 /// the session finds it as it was, and nothing stops a commit.
 pub(super) const UNBOUNDED: &str = "SET SESSION max_statement_time = 0, \
-    SESSION foreign_key_checks = 1";
+    SESSION foreign_key_checks = 1; ";
 
 /// Connections to a server that is there, and is MariaDB.
 pub(super) async fn pool(credentials: &Credentials) -> Result<Warm<sqlx::MySql>, Error> {
@@ -155,4 +160,28 @@ pub(super) async fn query(
         texts.collect()
     });
     rows.map_err(|error| Fault::of(&MySql, error))
+}
+
+/// Runs several statements without parameters in one round trip.
+pub(super) async fn script(
+    connection: &mut MySqlConnection,
+    statement: &Statement,
+) -> Result<Vec<Done>, Fault> {
+    let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
+    let (mut done, mut rows) = (Vec::new(), Vec::new());
+    let mut answers = connection.fetch_many(sqlx::raw_sql(sql));
+    while let Some(answer) = answers.next().await {
+        match answer.map_err(|error| Fault::of(&MySql, error))? {
+            Either::Left(end) => done.push(Done {
+                changed: end.rows_affected(),
+                rows: std::mem::take(&mut rows),
+            }),
+            Either::Right(row) => {
+                let texts = (0..row.len()).map(|index| row.try_get(index));
+                let texts = texts.collect::<Result<Row, _>>();
+                rows.push(texts.map_err(|error| Fault::of(&MySql, error))?);
+            }
+        }
+    }
+    Ok(done)
 }

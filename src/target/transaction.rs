@@ -204,7 +204,8 @@ impl Transaction<'_> {
         statement: &Statement,
     ) -> Result<Vec<Done>, Error> {
         self.in_time(step)?;
-        let done = self.session.script(statement).await;
+        let running = self.session.script(statement);
+        let done = unless_pulled(&self.brake, self.interrupter.as_ref(), running).await;
         done.map_err(|fault| self.fault(fault, step))
     }
 
@@ -286,9 +287,10 @@ impl Transaction<'_> {
             self.rollback().await;
             return Err(Error::Cancelled);
         }
-        let unbounded = self.session.never_stop().await;
-        unbounded.map_err(|fault| fault.during("the commit"))?;
-        match self.session.batch(&format!("{last}COMMIT")).await {
+        let unbounded = self.session.stop_no_more().await;
+        let unbounded = unbounded.map_err(|fault| fault.during("the commit"))?;
+        let text = format!("{unbounded}{last}COMMIT");
+        match self.session.batch(&text).await {
             Ok(()) => {
                 self.ended = true;
                 Ok(())

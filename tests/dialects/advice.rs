@@ -312,6 +312,7 @@ async fn the_way_of_a_run_is_foreseen(kind: Kind) {
             let name = match done.strategy() {
                 Strategy::Chain => "one statement",
                 Strategy::Script => "one text",
+                Strategy::Lists => "lists of keys",
                 Strategy::Sets => "step by step",
                 Strategy::Unlinked => "step by step, without foreign keys",
                 Strategy::Unchecked => "step by step, unchecked and verified",

@@ -11,7 +11,7 @@ cases! {
     EVERYWHERE: every_place_of_a_marker, texts_that_are_no_json, odd_sessions,
         two_sessions_at_once;
     POSTGRES: lists_of_tags;
-    MARIADB: lists_of_tags_in_texts;
+    MARIADB: lists_of_tags_in_texts, an_index_on_a_computed_column;
 }
 
 const MARKED: &str = r#"
@@ -92,6 +92,40 @@ async fn every_place_of_a_marker(kind: Kind) {
     let left = "metrics 2, pages 2, places 1, searchables 5, users 6, visits 2";
     world.takes(world.marked(None), told, left).await;
     world.takes(world.marked(None), "", left).await;
+}
+
+/// An indexed column that has the session's id of every row finds a session's
+/// rows, and only they are locked; but it is the marker itself that decides.
+async fn an_index_on_a_computed_column(kind: Kind) {
+    let policy = format!("{POLICY}{MARKED}").replace(
+        "{ table = \"searchables\"",
+        "{ table = \"notes\", json = \"metadata\" }, { table = \"searchables\"",
+    );
+    let sql = format!(
+        "{TABLES}
+        CREATE TABLE notes (id INTEGER PRIMARY KEY, metadata JSON, session VARCHAR(5)
+            AS (JSON_VALUE(metadata, '$.test_session_id')) VIRTUAL, KEY (session));
+        INSERT INTO notes (id, metadata) SELECT seq, '{{}}' FROM seq_100_to_4000;
+        INSERT INTO notes (id, metadata) VALUES (1, '{}'), (2, '{}'), (3, '{}'), (4, '{}'),
+            (5, '{{\"test_session_id\": \"one\"}}');",
+        mark("one"),
+        mark("ONE"),
+        mark("one "),
+        mark("two")
+    );
+    let world = World::make(kind, &sql, &policy).await;
+    let mut other = world.connect().await;
+    let held = "BEGIN; SELECT id FROM notes WHERE id IN (4, 200) FOR UPDATE";
+    other.run(held).await.unwrap();
+    let left = "notes 3905, places 1";
+    let one = || world.marked(Some("one"));
+    world.takes(one(), "notes -1", left).await;
+    other.run("ROLLBACK").await.unwrap();
+    let longer = || world.marked(Some("longer than the column"));
+    world.takes(longer(), "", left).await;
+    world
+        .takes(world.marked(None), "notes -3", "notes 3902, places 1")
+        .await;
 }
 
 /// A column of text may hold anything.

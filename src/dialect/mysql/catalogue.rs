@@ -55,7 +55,8 @@ pub(super) fn catalogue() -> Catalogue {
              THEN '1' ELSE '0' END, \
              CASE WHEN c.EXTRA LIKE '%auto_increment%' THEN '1' ELSE '0' END, \
              CAST(COALESCE(k.SEQ_IN_INDEX, 0) AS CHAR), c.COLLATION_NAME, \
-             CASE WHEN c.EXTRA LIKE '%on update%' THEN '1' ELSE '0' END \
+             CASE WHEN c.EXTRA LIKE '%on update%' THEN '1' ELSE '0' END, \
+             c.GENERATION_EXPRESSION \
              FROM information_schema.COLUMNS AS c \
              JOIN information_schema.TABLES AS t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA \
              AND t.TABLE_NAME = c.TABLE_NAME \
@@ -105,7 +106,8 @@ fn fingerprint() -> String {
         "t.TABLE_NAME",
     );
     let columns = part(
-        "TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLLATION_NAME",
+        "TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, COLLATION_NAME, \
+         GENERATION_EXPRESSION",
         &format!("COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME NOT IN {OURS}"),
         "TABLE_NAME, ORDINAL_POSITION",
     );

@@ -71,7 +71,11 @@ fn quoted(text: &str) -> String {
 }
 
 /// Why nothing is advised for markers.
-const NO_EXPRESSIONS: &str = "MariaDB has no index that serves an expression";
+const NO_EXPRESSIONS: &str = "MariaDB has no index that serves an expression; a column \
+    VARCHAR(191) AS (JSON_VALUE(column, '$.session')) with an index finds a session's rows";
+
+/// Why nothing is advised for tags.
+const NO_FOLDING: &str = "MariaDB has no index that serves an expression";
 
 /// As much of a long value as an index takes at most.
 const INDEXED_LETTERS: usize = 191;
@@ -158,6 +162,61 @@ impl Dialect for MySql {
             Some(Kind::Number | Kind::Text | Kind::Uuid | Kind::Other) | None => "?",
         }
         .to_owned()
+    }
+
+    fn as_json(&self, query: &str) -> Option<String> {
+        Some(format!(
+            "WITH u(a, b) AS ({query}) \
+             SELECT CAST(COALESCE(JSON_ARRAYAGG(JSON_ARRAY(a, b)), '[]') AS CHAR) FROM u"
+        ))
+    }
+
+    /// Its bytes mean nothing but themselves.
+    fn opaque(&self, text: &str) -> Option<String> {
+        Some(format!("_utf8mb4 x'{}'", hex::encode(text)))
+    }
+
+    fn inline(&self, text: &str, column: Option<&Column>) -> String {
+        let text = format!("_utf8mb4 x'{}'", hex::encode(text));
+        match column {
+            Some(_) => self.parameter(0, column).replace('?', &text),
+            // It has no column's collation to take, and so the session's own.
+            None => format!("({text} COLLATE utf8mb4_nopad_bin)"),
+        }
+    }
+
+    fn by_index(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "SET SESSION sql_safe_updates = 1",
+            "SET SESSION sql_safe_updates = 0",
+        ))
+    }
+
+    fn can_list(&self, column: &Column) -> bool {
+        let base = column.type_name.to_ascii_lowercase();
+        let base = base.split(['(', ' ']).next().unwrap_or_default();
+        match kind(column) {
+            Kind::Signed | Kind::Unsigned | Kind::Bytes | Kind::Uuid => base != "year",
+            Kind::Text => matches!(base, "char" | "varchar"),
+            Kind::Number | Kind::Bits | Kind::Other => false,
+        }
+    }
+
+    fn listed(&self, column: &Column, text: &str) -> Option<String> {
+        match kind(column) {
+            Kind::Signed => text.parse::<i64>().ok().map(|number| number.to_string()),
+            Kind::Unsigned => text.parse::<u64>().ok().map(|number| number.to_string()),
+            Kind::Bytes => {
+                let bytes = hex::decode(text).ok()?;
+                Some(format!("x'{}'", hex::encode(bytes)))
+            }
+            Kind::Uuid => {
+                let uuid = uuid::Uuid::try_parse(text).ok()?;
+                Some(format!("'{uuid}'"))
+            }
+            Kind::Text => self.opaque(text),
+            Kind::Number | Kind::Bits | Kind::Other => None,
+        }
     }
 
     fn literal(&self, value: &Value) -> String {
@@ -255,6 +314,24 @@ impl Dialect for MySql {
         )
     }
 
+    /// A computed column has the text whole only where it is long enough for
+    /// it, and tells all letters apart that Unicode does.
+    fn computes(&self, computed: &Column, column: &Column, path: &[&str], text: &str) -> bool {
+        let letters = computed.type_name.strip_prefix("varchar(");
+        let letters = letters.and_then(|rest| rest.strip_suffix(')')?.parse::<usize>().ok());
+        let collation = computed.collation.as_deref().unwrap_or_default();
+        let is_plain = |key: &&str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let from = self.quote(&column.name);
+        let ways = [path.join("."), format!("\"{}\"", path.join("\".\""))];
+        let mut ways = ways
+            .map(|keys| format!("json_value({from},'$.{keys}')"))
+            .into_iter();
+        letters.is_some_and(|letters| text.chars().count() <= letters)
+            && collation.starts_with("utf8mb4_")
+            && path.iter().all(is_plain)
+            && ways.any(|way| computed.expression.as_ref() == Some(&way))
+    }
+
     fn json_reader(&self, _column: &Column) -> Option<&'static str> {
         None
     }
@@ -280,7 +357,7 @@ impl Dialect for MySql {
     /// Tags are told apart letter for letter, which the column's collation may
     /// not do, and with it its index.
     fn tag_index(&self, _column: &Column) -> Result<String, &'static str> {
-        Err(NO_EXPRESSIONS)
+        Err(NO_FOLDING)
     }
 
     /// A lock by name would be the session's; that on a row of ours ends with

@@ -1,6 +1,6 @@
 //! The values that name what goes outside the database.
 
-use super::{ROW, Renderer, list, tuple};
+use super::{ROW, Renderer, list};
 use crate::{
     dialect::Statement,
     plan::{Role, SetId, Step},
@@ -131,7 +131,7 @@ impl Renderer<'_> {
                 .map(|&key| format!("{alias}.{}", self.column(table, key)))
                 .collect(),
         };
-        let inside = format!("{} IN ({})", tuple(locator.into_iter()), self.locators(set));
+        let inside = self.among(locator, self.locators(set));
         match going {
             Going::In(_) => inside,
             Going::Except(_) => format!("NOT {inside}"),

@@ -6,14 +6,18 @@
 
 mod chain;
 mod elsewhere;
+mod lists;
 mod roots;
 mod script;
 mod steps;
 
 pub use chain::{Chain, Tally, reachable};
 pub use elsewhere::Going;
+pub use lists::Key;
 pub use roots::{Eligible, Seed};
 pub use script::{Part, Script};
+
+use std::collections::BTreeSet;
 
 use super::{Dialect, Statement, Tie};
 use crate::{
@@ -31,18 +35,29 @@ pub struct Renderer<'a> {
     dialect: &'a dyn Dialect,
     plan: &'a Plan,
     sizes: &'a [u64],
-    shape: Shape,
+    shape: Shape<'a>,
 }
 
 /// Where the rows of a set are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum Shape<'a> {
     /// In a temporary table.
     Tables,
     /// In an expression of the same statement.
     Chain,
     /// In a temporary table that the connection keeps.
     Kept,
+    /// In the statement itself, by set: what tells them apart, and what others
+    /// refer to.
+    Lists(&'a [Vec<Key>]),
+}
+
+/// What values are looked for among.
+enum Found {
+    /// What a query finds.
+    Query(String),
+    /// These.
+    Listed(BTreeSet<Vec<String>>),
 }
 
 /// The alias of the table that a statement is about.
@@ -81,13 +96,18 @@ impl<'a> Renderer<'a> {
         self.dialect.quote(&table.column(id).name)
     }
 
-    /// The placeholder of the last of so many parameters, for a value that is
-    /// compared with `column`. The statements of a script share parameters, of
-    /// which each takes the next ones: a number would be its own.
-    fn parameter(&self, position: usize, column: Option<&Column>) -> String {
+    /// A value that is compared with `column`: one more parameter, or where
+    /// there are none, the value itself. The statements of a script share
+    /// parameters, of which each takes the next ones: a number would be its
+    /// own.
+    fn bind(&self, parameters: &mut Vec<String>, value: String, column: Option<&Column>) -> String {
+        if let Shape::Lists(_) = self.shape {
+            return self.dialect.inline(&value, column);
+        }
+        parameters.push(value);
         match self.shape {
-            Shape::Tables | Shape::Chain => self.dialect.parameter(position, column),
             Shape::Kept => "?".to_owned(),
+            _ => self.dialect.parameter(parameters.len(), column),
         }
     }
 
@@ -100,7 +120,7 @@ impl<'a> Renderer<'a> {
         let name = Self::set_name(set);
         match self.shape {
             Shape::Tables => self.dialect.temporary(&name),
-            Shape::Chain => name,
+            Shape::Chain | Shape::Lists(_) => name,
             Shape::Kept => self.dialect.temporary(&self.kept_name(set)),
         }
     }
@@ -168,14 +188,40 @@ impl<'a> Renderer<'a> {
     }
 
     /// The locators of a set's rows.
-    fn locators(&self, set: SetId) -> String {
+    fn locators(&self, set: SetId) -> Found {
         let table = self.schema().table(self.plan.set(set).table);
         let columns = match &table.locator {
-            Locator::Hidden(_) => "l".to_owned(),
-            Locator::Columns(keys) => list(keys.iter().map(|key| format!("c{}", key.0))),
+            Locator::Hidden(_) => vec!["l".to_owned()],
+            Locator::Columns(keys) => keys.iter().map(|key| format!("c{}", key.0)).collect(),
         };
-        let name = self.rows_of(set);
-        format!("SELECT {columns} FROM {name}")
+        self.values_of(set, &columns, "", &|_, value| value.to_owned())
+    }
+
+    /// The values of columns of a set's rows, written by their places.
+    fn values_of(
+        &self,
+        set: SetId,
+        columns: &[String],
+        only: &str,
+        write: &dyn Fn(usize, &str) -> String,
+    ) -> Found {
+        let Shape::Lists(keys) = self.shape else {
+            let columns = columns.iter().enumerate();
+            let columns = list(columns.map(|(place, column)| write(place, column)));
+            return Found::Query(format!("SELECT {columns} FROM {}{only}", self.rows_of(set)));
+        };
+        let names: Vec<String> = self.set_columns(set).into_iter().map(|(n, ..)| n).collect();
+        let place = |column: &String| names.iter().position(|name| name == column);
+        let places: Vec<usize> = columns.iter().filter_map(place).collect();
+        let rows = keys.get(set.index()).into_iter().flatten();
+        let row = |key: &Key| {
+            let values = places
+                .iter()
+                .filter_map(|&place| key.get(place))
+                .enumerate();
+            values.map(|(place, value)| write(place, value)).collect()
+        };
+        Found::Listed(rows.map(row).collect())
     }
 
     /// True for rows whose foreign key refers into a set.
@@ -193,34 +239,59 @@ impl<'a> Renderer<'a> {
         values: &[(ColumnId, Value)],
     ) -> String {
         let key = self.schema().foreign_key(foreign_key);
-        let (left, right): (Vec<String>, Vec<String>) = self
-            .ties(key)
-            .map(|(tie, pair)| {
-                let value = values.iter().find(|(column, _)| *column == pair.child);
-                let from = match value {
-                    Some((_, value)) => self.dialect.literal(value),
-                    None => format!("{ROW}.{}", self.dialect.quote(&tie.from.name)),
-                };
-                self.dialect
-                    .reference(&tie, &from, &format!("c{}", pair.parent.0))
-            })
-            .unzip();
-        let right = list(right.into_iter());
-        let name = self.rows_of(from);
+        let ties: Vec<(Tie<'_>, ColumnPair)> = self.ties(key).collect();
+        let child = |(tie, pair): &(Tie<'_>, ColumnPair)| {
+            let value = values.iter().find(|(column, _)| *column == pair.child);
+            match value {
+                Some((_, value)) => self.dialect.literal(value),
+                None => format!("{ROW}.{}", self.dialect.quote(&tie.from.name)),
+            }
+        };
+        let left = ties
+            .iter()
+            .map(|tie| self.dialect.reference(&tie.0, &child(tie), "").0);
+        let columns: Vec<String> = ties
+            .iter()
+            .map(|(_, pair)| format!("c{}", pair.parent.0))
+            .collect();
         let only = round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
-        self.among(left, &format!("SELECT {right} FROM {name}{only}"))
+        let right = self.values_of(
+            from,
+            &columns,
+            &only,
+            &|place, value| match ties.get(place) {
+                Some((tie, _)) => self.dialect.reference(tie, "", value).1,
+                None => value.to_owned(),
+            },
+        );
+        self.among(left.collect(), right)
     }
 
     fn is_in(&self, set: SetId) -> String {
         let table = self.schema().table(self.plan.set(set).table);
-        self.among(self.locator(table), &self.locators(set))
+        self.among(self.locator(table), self.locators(set))
     }
 
     /// True when these values are among those that a search finds.
-    fn among(&self, values: Vec<String>, search: &str) -> String {
-        match (self.shape, values.as_slice()) {
-            (Shape::Chain, [value]) => self.dialect.among_few(value, search),
-            _ => format!("{} IN ({search})", tuple(values.into_iter())),
+    fn among(&self, values: Vec<String>, found: Found) -> String {
+        match (self.shape, values.as_slice(), found) {
+            (Shape::Chain, [value], Found::Query(search)) => self.dialect.among_few(value, &search),
+            (_, _, Found::Query(search)) => {
+                format!("{} IN ({search})", tuple(values.into_iter()))
+            }
+            (_, _, Found::Listed(rows)) if rows.is_empty() => "(1 = 0)".to_owned(),
+            (_, [value], Found::Listed(rows)) => {
+                format!("{value} IN ({})", list(rows.into_iter().flatten()))
+            }
+            // No index serves a list of several values at a time.
+            (_, values, Found::Listed(rows)) => {
+                let rows = rows.iter().map(|row| {
+                    let pairs = values.iter().zip(row);
+                    let pairs = pairs.map(|(value, other)| format!("{value} = {other}"));
+                    format!("({})", pairs.collect::<Vec<_>>().join(" AND "))
+                });
+                format!("({})", rows.collect::<Vec<_>>().join(" OR "))
+            }
         }
     }
 
@@ -290,36 +361,41 @@ impl<'a> Renderer<'a> {
         match path.from {
             Whence::Parents(set) => self.refers(path.foreign_key, set, round),
             Whence::Children(set) => {
-                let name = self.rows_of(set);
                 let only =
                     round.map_or_else(String::new, |round| format!(" WHERE round = {round}"));
-                self.referred(path.foreign_key, "c", &format!("{name}{only}"))
+                self.referred(path.foreign_key, Some(set), &only)
             }
-            Whence::AllChildren => {
-                let child = self.schema().foreign_key(path.foreign_key).child;
-                self.referred(path.foreign_key, "", &format!("{} AS k", self.table(child)))
-            }
+            Whence::AllChildren => self.referred(path.foreign_key, None, ""),
         }
     }
 
-    /// True for rows that a foreign key of some rows refers to. `prefix` tells
-    /// the columns of a set's table from those of the child's own.
-    fn referred(&self, foreign_key: ForeignKeyId, prefix: &str, from: &str) -> String {
+    /// True for rows that a foreign key of a set's rows refers to, or of all.
+    fn referred(&self, foreign_key: ForeignKeyId, set: Option<SetId>, only: &str) -> String {
         let key = self.schema().foreign_key(foreign_key);
         let child = self.schema().table(key.child);
-        let (right, left): (Vec<String>, Vec<String>) = self
-            .ties(key)
-            .map(|(tie, pair)| {
-                let from = match prefix {
-                    "" => format!("k.{}", self.column(child, pair.child)),
-                    prefix => format!("{prefix}{}", pair.child.0),
-                };
-                let to = format!("{ROW}.{}", self.dialect.quote(&tie.to.name));
-                self.dialect.reference(&tie, &from, &to)
-            })
-            .unzip();
-        let right = list(right.into_iter());
-        self.among(left, &format!("SELECT {right} FROM {from}"))
+        let ties: Vec<(Tie<'_>, ColumnPair)> = self.ties(key).collect();
+        let left = ties.iter().map(|(tie, _)| {
+            let to = format!("{ROW}.{}", self.dialect.quote(&tie.to.name));
+            self.dialect.reference(tie, "", &to).1
+        });
+        let write = |place: usize, value: &str| match ties.get(place) {
+            Some((tie, _)) => self.dialect.reference(tie, value, "").0,
+            None => value.to_owned(),
+        };
+        let right = match set {
+            Some(set) => {
+                let columns = ties.iter().map(|(_, pair)| format!("c{}", pair.child.0));
+                self.values_of(set, &columns.collect::<Vec<_>>(), only, &write)
+            }
+            None => {
+                let columns = ties.iter().enumerate().map(|(place, (_, pair))| {
+                    write(place, &format!("k.{}", self.column(child, pair.child)))
+                });
+                let table = self.table(key.child);
+                Found::Query(format!("SELECT {} FROM {table} AS k", list(columns)))
+            }
+        };
+        self.among(left.collect(), right)
     }
 
     fn ties(&self, key: &'a ForeignKey) -> impl Iterator<Item = (Tie<'a>, ColumnPair)> + use<'a> {
@@ -377,7 +453,7 @@ impl<'a> Renderer<'a> {
     /// there can be none.
     #[must_use]
     pub fn share(&self, share: &Share) -> Option<Statement> {
-        if self.is_empty(share.set) {
+        if self.is_empty(share.set) || self.is_unshared(share) {
             return None;
         }
         Some(Statement::plain(format!(

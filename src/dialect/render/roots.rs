@@ -5,7 +5,7 @@ use crate::{
     dialect::Statement,
     plan::{Mark, MarkedTable, Role, Scope, SetId},
     policy::{Cleanup, Value},
-    schema::{ColumnId, Locator},
+    schema::{Column, ColumnId, Locator, Table},
 };
 
 /// What a scope starts from, now that the caller is known.
@@ -211,8 +211,7 @@ impl Renderer<'_> {
                 let column = self.schema().table(users.table).column(users.key);
                 let name = self.dialect.quote(&column.name);
                 is_users.then(|| {
-                    parameters.push((*key).to_owned());
-                    let value = self.parameter(parameters.len(), Some(column));
+                    let value = self.bind(parameters, (*key).to_owned(), Some(column));
                     format!("{ROW}.{name} = {value}")
                 })
             }
@@ -343,18 +342,18 @@ impl Renderer<'_> {
                 table.column(id),
                 format!("{ROW}.{}", self.column(table, id)),
             );
-            parameters.push(match spot {
-                Spot::Json(..) => value.to_owned(),
-                Spot::Tag(_) => format!("{key}:{value}"),
-            });
-            let value = self.parameter(parameters.len(), None);
             match spot {
                 Spot::Json(_, path) => {
                     let keys: Vec<&str> = path.iter().map(String::as_str).chain([key]).collect();
+                    let narrower = self.computed(table, column, &keys, value, parameters);
                     let found = self.dialect.json_text(column, &sql, &keys);
-                    format!("{found} = {value}")
+                    let value = self.bind(parameters, value.to_owned(), None);
+                    format!("{narrower}{found} = {value}")
                 }
-                Spot::Tag(_) => self.dialect.has_tag(column, &sql, &value),
+                Spot::Tag(_) => {
+                    let value = self.bind(parameters, format!("{key}:{value}"), None);
+                    self.dialect.has_tag(column, &sql, &value)
+                }
             }
         };
         // Each way to be marked has a comparison of its own, so that SQLite
@@ -376,6 +375,35 @@ impl Renderer<'_> {
             }
         }
         ways
+    }
+}
+
+impl Renderer<'_> {
+    /// What an index finds, where the table has a computed column for a text
+    /// in JSON: rows among which are all that are asked for.
+    fn computed(
+        &self,
+        table: &Table,
+        column: &Column,
+        path: &[&str],
+        text: &str,
+        parameters: &mut Vec<String>,
+    ) -> String {
+        let first = table
+            .indexes
+            .iter()
+            .filter_map(|index| index.columns.first());
+        let mut first = first.map(|&id| table.column(id));
+        match first.find(|computed| self.dialect.computes(computed, column, path, text)) {
+            Some(computed) => {
+                let value = self.bind(parameters, text.to_owned(), Some(computed));
+                format!(
+                    "{ROW}.{} = {value} AND ",
+                    self.dialect.quote(&computed.name)
+                )
+            }
+            None => String::new(),
+        }
     }
 }
 

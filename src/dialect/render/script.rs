@@ -33,7 +33,8 @@ pub enum Part {
 }
 
 /// Statements that are added up.
-struct Text {
+#[derive(Default)]
+pub(super) struct Text {
     parts: Vec<Part>,
     sql: Vec<String>,
 }
@@ -42,6 +43,26 @@ impl Text {
     fn add(&mut self, part: Part, sql: String) {
         self.parts.push(part);
         self.sql.push(sql);
+    }
+
+    /// Adds what tells nothing.
+    pub(super) fn say(&mut self, sql: &str) {
+        self.add(Part::Silent, sql.to_owned());
+    }
+
+    /// Adds questions, if there are any.
+    pub(super) fn ask(&mut self, questions: Links) {
+        let (sql, tallies) = questions.into_questions();
+        if !tallies.is_empty() {
+            self.add(Part::Answers(tallies), sql);
+        }
+    }
+
+    pub(super) fn into_script(self, parameters: Vec<String>) -> Script {
+        Script {
+            statement: Statement::new(self.sql.join(";\n"), parameters),
+            parts: self.parts,
+        }
     }
 }
 
@@ -60,34 +81,38 @@ impl<'a> Renderer<'a> {
     /// look between them. Of the users in scope it tells so many.
     #[must_use]
     pub fn script(&self, seed: &Seed<'_>, named: usize) -> Option<Script> {
-        let mut text = Text {
-            parts: Vec::new(),
-            sql: Vec::new(),
-        };
-        let mut questions = Links::default();
+        let mut text = Text::default();
         let mut parameters = Vec::new();
         self.find(&mut text, seed, &mut parameters)?;
+        let mut questions = self.questions(seed, named, &mut parameters)?;
         for (id, _) in self.plan.sets().filter(|(id, _)| !self.is_empty(*id)) {
             questions.count(Tally::Found(id), &self.rows_of(id));
         }
+        text.ask(questions);
+        self.change(&mut text)?;
+        Some(text.into_script(parameters))
+    }
+
+    /// What is asked before anything is changed.
+    pub(super) fn questions(
+        &self,
+        seed: &Seed<'_>,
+        named: usize,
+        parameters: &mut Vec<String>,
+    ) -> Option<Links> {
+        let mut questions = Links::default();
         for (place, check) in self.plan.checks().iter().enumerate() {
             if let Some(statement) = self.check(check) {
                 questions.ask(Tally::Forbidden(place), &statement.sql);
             }
         }
-        self.ask_for_users(&mut questions, seed, named, &mut parameters)?;
+        self.ask_for_users(&mut questions, seed, named, parameters)?;
         for (place, share) in self.plan.shares().iter().enumerate() {
             if let Some(statement) = self.share(share) {
                 questions.ask(Tally::Shared(place), &statement.sql);
             }
         }
-        let (asked, tallies) = questions.into_questions();
-        text.add(Part::Answers(tallies), asked);
-        self.change(&mut text)?;
-        Some(Script {
-            statement: Statement::new(text.sql.join(";\n"), parameters),
-            parts: text.parts,
-        })
+        Some(questions)
     }
 
     /// Finds every set, each after those that lead into it.
@@ -119,7 +144,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// Takes the plan's steps.
-    fn change(&self, text: &mut Text) -> Option<()> {
+    pub(super) fn change(&self, text: &mut Text) -> Option<()> {
         for (place, step) in self.plan.steps().iter().enumerate() {
             let change = match step {
                 Step::Restore(step) => self.restore(step),

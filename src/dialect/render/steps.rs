@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ROW, Renderer, list, tuple};
+use super::{ROW, Renderer, Shape, list, tuple};
 use crate::{
     dialect::Statement,
     plan::{Cleared, Detach, Detachment, Release, Restore, SetId, Share},
@@ -126,6 +126,10 @@ impl Renderer<'_> {
         match conditions.as_slice() {
             [] => None,
             [one] => Some(one.clone()),
+            // Lists are looked up in several indexes at a time.
+            many if matches!(self.shape, Shape::Lists(_)) => {
+                Some(format!("({})", many.join(" OR ")))
+            }
             many => {
                 let table = self.schema().table(id);
                 let locator = self.locator(table);
@@ -223,6 +227,9 @@ impl Renderer<'_> {
     /// Deletes the rows of a set.
     #[must_use]
     pub fn delete(&self, set: SetId) -> Option<Statement> {
+        if let Shape::Lists(_) = self.shape {
+            return (!self.is_empty(set)).then(|| Statement::plain(self.delete_listed(set)));
+        }
         (!self.is_empty(set)).then(|| {
             let table = self.table(self.plan.set(set).table);
             Statement::plain(format!(

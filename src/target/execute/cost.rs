@@ -62,7 +62,7 @@ pub fn checks(strategy: Strategy, lookup: Lookup, going: u64) -> Duration {
     };
     let checked = each * rows(going);
     micros(match strategy {
-        Strategy::Chain | Strategy::Script | Strategy::Sets => checked,
+        Strategy::Chain | Strategy::Script | Strategy::Lists | Strategy::Sets => checked,
         Strategy::Unlinked => checked.min(validated),
         Strategy::Unchecked => VERIFIED_ROW_US * rows(going),
     })

@@ -42,6 +42,14 @@ pub(in crate::target) async fn recheck<T>(
 ) -> Result<(), Error> {
     transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
+    if dialect.by_index().is_some() {
+        let rows = match armed::ask_apart(transaction, None).await {
+            // The table of the marker is not there any more.
+            Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
+            other => other?,
+        };
+        return compare_all(&rows, cleared, fingerprint);
+    }
     if dialect.prepared().is_some() || dialect.keeps_tables() {
         let nothing = dialect.as_text("NULL");
         let nobody = Statement::plain(format!("SELECT {nothing}, {nothing} WHERE 1 = 0"));

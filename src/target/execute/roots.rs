@@ -1,6 +1,6 @@
 //! Finds what a scope starts from, and judges the users among it.
 
-use super::{Execution, NAMED_USERS, Start};
+use super::{Execution, NAMED_USERS, Start, Strategy};
 use crate::{
     dialect::{Eligible, Row, Seed, Statement},
     guard::{self, UserFacts, UserRule},
@@ -150,12 +150,17 @@ impl Execution<'_> {
             let rows = self.transaction.count("counting users", &statement).await?;
             changes.warnings.extend(passed_over(rows));
         }
+        self.warn_of_nobody(changes);
+        Ok(())
+    }
+
+    /// Tells that there were no test users.
+    pub(super) fn warn_of_nobody(&self, changes: &mut Changes) {
         if changes.user_count == 0 && matches!(self.plan.scope(), Scope::TestUsers(_)) {
             changes
                 .warnings
                 .push("No test users found to reset".to_owned());
         }
-        Ok(())
     }
 
     /// Looks the root up; nothing when it may be missing and is.
@@ -216,9 +221,15 @@ impl Execution<'_> {
             text(users.email),
             dialect.rows(table),
             dialect.quote(&column.name),
-            dialect.parameter(1, Some(column)),
+            match self.strategy {
+                Strategy::Lists => dialect.inline(asked, Some(column)),
+                _ => dialect.parameter(1, Some(column)),
+            },
         ) + dialect.for_update();
-        Some(Statement::new(sql, vec![asked.clone()]))
+        Some(match self.strategy {
+            Strategy::Lists => Statement::plain(sql),
+            _ => Statement::new(sql, vec![asked.clone()]),
+        })
     }
 }
 

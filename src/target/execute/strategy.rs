@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Request, Start, elsewhere::is_of_users_alone};
 use crate::{
-    dialect::Dialect,
+    dialect::{Dialect, Renderer},
     operation::Mode,
     plan::{Cleared, Plan, Step},
     schema::{Origin, TableId},
@@ -20,6 +20,8 @@ pub enum Strategy {
     /// The same in several statements of one text, where the database changes
     /// one table in a statement.
     Script,
+    /// In few texts, of which each lists the keys that those before it found.
+    Lists,
     /// Step by step, with the rows of each set in a table of its own.
     Sets,
     /// The same, while foreign keys that lead to the rows are gone: for many
@@ -55,9 +57,13 @@ pub fn strategy(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Choice
             strategy: Strategy::Chain,
             reason: "the rows are few, and one statement finds and deletes them",
         },
-        None => Choice {
+        None if dialect.keeps_tables() => Choice {
             strategy: Strategy::Script,
             reason: "the rows are few, and one text finds and deletes them",
+        },
+        None => Choice {
+            strategy: Strategy::Lists,
+            reason: "the rows are few, and found and deleted by lists of their keys",
         },
     }
 }
@@ -86,10 +92,10 @@ fn refusal(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Option<&'st
         return Some("a password is set with it, and read back");
     }
     if !dialect.deletes_together() {
-        if !dialect.keeps_tables() {
-            return Some("the database changes one table in a statement");
+        if !dialect.keeps_tables() && !Renderer::new(dialect, plan, &[]).can_list() {
+            return Some("rows have keys that are not told exactly by their text");
         }
-        if matches!(request.start, Start::TestUsers(_)) {
+        if dialect.keeps_tables() && matches!(request.start, Start::TestUsers(_)) {
             return Some("many users can be in scope, and to count them takes as long as this");
         }
     }

@@ -23,10 +23,11 @@ use crate::{
     guard::{self, UserFacts},
     operation::{Changes, Progress, User, UserSelector},
     plan::{Check, SetId, Step},
-    target::{Error, armed, field},
+    target::{Error, armed, connection::Done, field},
 };
 
-const STEP: &str = "resetting everything in one statement";
+pub(super) const STEP: &str = "resetting everything in one statement";
+pub(super) const LOOKING: &str = "looking the user up";
 
 /// So many of a hundred users are few: beyond, sets in tables that the planner
 /// knows the size of are quicker than arrays of keys (measured with all keys
@@ -75,7 +76,9 @@ impl Execution<'_> {
             }
             Start::TestUsers(eligible) => {
                 self.recheck().await?;
-                match self.are_few(eligible).await? {
+                // Those that are listed are counted as they are found.
+                let is_counted = self.strategy == Strategy::Lists;
+                match is_counted || self.are_few(eligible).await? {
                     true => self.take(&Seed::TestUsers(eligible), None).await,
                     false => Ok(None),
                 }
@@ -121,6 +124,7 @@ impl Execution<'_> {
             ..Changes::default()
         };
         changes.warnings.extend(passed_over(counted.passed_over));
+        self.warn_of_nobody(&mut changes);
         self.report(&counted, begun);
         changes.tables = self.tables();
         self.cleared.limits().check(changes.total_rows())?;
@@ -146,8 +150,14 @@ impl Execution<'_> {
         user: &UserSelector,
     ) -> Result<Option<UserFacts>, Error> {
         let dialect = self.transaction.dialect;
-        let question = armed::everything(dialect, root);
-        let rows = match self.transaction.ask("looking the user up", &question).await {
+        let asked = match self.strategy {
+            Strategy::Lists => armed::ask_apart(&mut self.transaction, Some(root)).await,
+            _ => {
+                let question = armed::everything(dialect, root);
+                self.transaction.ask(LOOKING, &question).await
+            }
+        };
+        let rows = match asked {
             Ok(rows) => rows,
             // Most likely the schema is another one; the other way tells.
             Err(error) if is_for_steps(&error) => return Ok(None),
@@ -164,6 +174,7 @@ impl Execution<'_> {
         self.make_readers(seed).await?;
         let told = match self.strategy {
             Strategy::Script => self.run_script(seed).await,
+            Strategy::Lists => self.run_lists(seed).await,
             _ => self.run_chain(seed).await,
         };
         let (tallies, row) = match told {
@@ -206,24 +217,7 @@ impl Execution<'_> {
         };
         let statement = about(&script.statement, seed);
         let done = self.transaction.script(STEP, &statement).await?;
-        if done.len() != script.parts.len() {
-            return Ok(None);
-        }
-        let (mut tallies, mut row) = (Vec::new(), Row::new());
-        for (part, done) in script.parts.iter().zip(done) {
-            match part {
-                Part::Silent => {}
-                Part::Changes(tally) => {
-                    tallies.push(*tally);
-                    row.push(Some(done.changed.to_string()));
-                }
-                Part::Answers(told) => {
-                    tallies.extend(told);
-                    row.extend(done.rows.into_iter().flatten());
-                }
-            }
-        }
-        Ok(Some((tallies, row)))
+        Ok(tallied(&script.parts, done))
     }
 
     /// What reads markers is there before the statement that uses it.
@@ -344,6 +338,28 @@ impl Execution<'_> {
             });
         }
     }
+}
+
+/// What the parts of a script have told; nothing when some did not.
+pub(super) fn tallied(parts: &[Part], done: Vec<Done>) -> Option<(Vec<Tally>, Row)> {
+    if done.len() != parts.len() {
+        return None;
+    }
+    let (mut tallies, mut row) = (Vec::new(), Row::new());
+    for (part, done) in parts.iter().zip(done) {
+        match part {
+            Part::Silent => {}
+            Part::Changes(tally) => {
+                tallies.push(*tally);
+                row.push(Some(done.changed.to_string()));
+            }
+            Part::Answers(told) => {
+                tallies.extend(told);
+                row.extend(done.rows.into_iter().flatten());
+            }
+        }
+    }
+    Some((tallies, row))
 }
 
 /// The users that a list of keys and e-mails names.

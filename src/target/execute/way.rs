@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Executed, Request, Start, Strategy,
     cost::{self, Lookup},
-    strategy, swift,
+    lists, strategy, swift,
 };
 use crate::{
     plan::{Plan, Scope},
@@ -50,13 +50,18 @@ impl Target {
     ) -> Way {
         let choice = strategy(self.dialect.as_ref(), plan, request);
         let users = plan.model().users().table;
-        let is_few = !matches!(request.start, Start::TestUsers(_))
-            || swift::is_few(
+        let is_few = match (choice.strategy, &request.start) {
+            (Strategy::Lists, _) => lists::can_list(&rehearsed.changes().tables),
+            (_, Start::TestUsers(_)) => swift::is_few(
                 rehearsed.changes().user_count,
                 rows.get(&users).copied().unwrap_or(u64::MAX),
-            );
+            ),
+            _ => true,
+        };
         let (way, reason) = match (choice.strategy, rehearsed.strategy()) {
-            (way @ (Strategy::Chain | Strategy::Script), _) if is_few => (way, choice.reason),
+            (way @ (Strategy::Chain | Strategy::Script | Strategy::Lists), _) if is_few => {
+                (way, choice.reason)
+            }
             (_, Strategy::Unlinked) => (
                 Strategy::Unlinked,
                 "validating foreign keys again takes less than checking them for each row",
@@ -65,7 +70,9 @@ impl Target {
                 Strategy::Unchecked,
                 "checking all rows at once takes less than checking each",
             ),
-            (Strategy::Chain | Strategy::Script, way) => (way, "many of the users are in scope"),
+            (Strategy::Chain | Strategy::Script | Strategy::Lists, way) => {
+                (way, "many of the users are in scope")
+            }
             (_, way) => (way, choice.reason),
         };
         Way {
@@ -89,7 +96,7 @@ impl Target {
         }
         let (schema, changes) = (plan.schema(), rehearsed.changes());
         let mut time = match way {
-            Strategy::Chain | Strategy::Script => cost::statement(),
+            Strategy::Chain | Strategy::Script | Strategy::Lists => cost::statement(),
             Strategy::Sets | Strategy::Unlinked | Strategy::Unchecked => {
                 cost::sets(changes.tables.len())
             }
@@ -118,6 +125,7 @@ fn name(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Chain => "one statement",
         Strategy::Script => "one text",
+        Strategy::Lists => "lists of keys",
         Strategy::Sets => "step by step",
         Strategy::Unlinked => "step by step, without foreign keys",
         Strategy::Unchecked => "step by step, unchecked and verified",

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     dialect::{Key, Renderer, Row, Seed, Statement, Tally},
     operation::TableCounts,
-    plan::SetId,
+    plan::{Path, SetId},
     target::Error,
 };
 
@@ -79,7 +79,7 @@ impl Execution<'_> {
         let mut waiting: Vec<SetId> = groups.flat_map(|group| group.sets.clone()).collect();
         while !waiting.is_empty() {
             let is_ready = |id: &SetId| {
-                let mut sources = plan.set(*id).paths.iter().filter_map(|path| path.source());
+                let mut sources = plan.set(*id).paths.iter().filter_map(Path::source);
                 sources.all(|from| known.is_known[from.index()])
             };
             let (ready, later): (Vec<SetId>, Vec<SetId>) = waiting.into_iter().partition(is_ready);

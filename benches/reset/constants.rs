@@ -38,6 +38,13 @@ pub async fn constants(bench: &mut Bench, postgres: &Postgres) {
     .await
         / half;
     let referred = undone(bench, &mut sql, "", &odd("parent")).await / half;
+    // Two for each of those that go.
+    let passed = format!(
+        "INSERT INTO child SELECT n, 1 + 2 * (n % ({rows} / 2)), {NOTE} FROM {}; \
+         DELETE FROM child WHERE parent % 2 = 1",
+        Engine::Postgres.series(u64::from(rows))
+    );
+    let passed = undone(bench, &mut sql, &passed, &odd("parent")).await / half;
     let unindexed = format!("DELETE FROM lonely WHERE id <= {LOOKED_FOR}");
     let scanned = undone(bench, &mut sql, "", &unindexed).await / f64::from(LOOKED_FOR) / many;
     let add = "ALTER TABLE keyless ADD FOREIGN KEY (parent) REFERENCES plain";
@@ -75,6 +82,11 @@ pub async fn constants(bench: &mut Bench, postgres: &Postgres) {
             "CHECKED_KEY_US",
             "a look for referring rows by an index, for each deleted row",
             referred - deleted,
+        ),
+        (
+            "PASSED_ROW_US",
+            "a referring row that was deleted before, for that look",
+            (passed - referred) / 2.0,
         ),
         (
             "SCANNED_ROW_US",

@@ -15,7 +15,9 @@ pub use advice::{Explain, Missing, Need, Probe, Remedy, Sweep, markers, referenc
 pub use catalogue::{Catalogue, Raw, Row};
 pub use mysql::MySql;
 pub use postgres::Postgres;
-pub use render::{Chain, Eligible, Going, Key, Part, Renderer, Script, Seed, Tally, reachable};
+pub use render::{
+    Chain, Eligible, Going, Key, Part, Renderer, Script, Seed, Tally, Ways, reachable,
+};
 pub use seed::{SeedError, SeedFile};
 pub use sqlite::Sqlite;
 
@@ -368,6 +370,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// True when deletions that need one another are one statement; false
     /// when their checks wait for the commit anyway.
     fn deletes_together(&self) -> bool;
+
+    /// True when sets of keys are hashed to be looked up for each row, so that
+    /// several ways into a table read it once.
+    fn hashes_sets(&self) -> bool {
+        false
+    }
 
     /// What stops the checks of foreign keys and what resumes them, where they
     /// cannot wait until rows that need one another are all gone. What went

@@ -400,7 +400,7 @@ impl Dialect for Postgres {
         Some(format!(
             "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, k.conname::text, \
              pg_get_constraintdef(k.oid), (CASE WHEN c.reltuples >= 0 THEN c.reltuples \
-             ELSE pg_relation_size(c.oid) / 100 END)::text \
+             ELSE pg_relation_size(c.oid) / 100 END)::bigint::text \
              FROM pg_catalog.pg_constraint AS k \
              JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid AND c.relkind = 'r' \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
@@ -445,6 +445,13 @@ impl Dialect for Postgres {
     /// The checks of keys that are not deferrable come at the end of the
     /// statement.
     fn deletes_together(&self) -> bool {
+        true
+    }
+
+    /// A set that fits into memory is hashed, and a row is looked up there for
+    /// each way: for order lines of a tenth of the users, by two ways, 11 ms
+    /// where the union of two searches takes 22.
+    fn hashes_sets(&self) -> bool {
         true
     }
 

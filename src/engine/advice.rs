@@ -15,7 +15,7 @@ use crate::{
     schema::{Schema, TableId},
     target::{
         self, Executed, Request, Strategy, Way,
-        cost::{self, Lookup},
+        cost::{self, Load, Lookup},
     },
 };
 
@@ -158,7 +158,15 @@ fn reads(action: &Action, plan: &Plan, rehearsed: &Executed, missing: &Missing) 
 /// What so many readings of a table take.
 fn gain(missing: &Missing, strategy: Strategy, rows: u64, reads: u64) -> Duration {
     match missing.need {
-        Need::Reference(_) => cost::checks(strategy, Lookup::Scan { rows }, reads),
+        Need::Reference(_) => {
+            let load = Load {
+                lookup: Lookup::Scan { rows },
+                parents: reads,
+                children: 0,
+                staying: rows,
+            };
+            cost::checks(strategy, load)
+        }
         Need::Marker(_) => cost::sweep(rows),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 cases! {
     EVERYWHERE: one_statement, one_statement_at_every_level;
     NOT_POSTGRES: one_text_after_another, one_text_given_up;
-    POSTGRES: step_by_step, given_up, few_of_many, without_keys, keys_that_stay, keys_that_others_hold, switched_off;
+    POSTGRES: step_by_step, given_up, few_of_many, ways_at_once, without_keys, keys_that_stay, keys_that_others_hold, switched_off;
 }
 
 const SHOP: &str = "
@@ -241,6 +241,29 @@ async fn few_of_many(kind: Kind) {
     let done = world.reset(&world.test_users(false), Mode::Execute).await;
     assert_eq!(done.unwrap(), dry, "a dry run says what the run then does");
     assert_eq!(world.left().await, twin.left().await);
+}
+
+/// Where many go, several ways into a table read it once, and find what they
+/// find one by one, as a dry run takes them where indexes serve them.
+async fn ways_at_once(kind: Kind) {
+    let indexed = "SET CONSTRAINTS ALL IMMEDIATE; CREATE INDEX ON users (invited_by);
+        CREATE INDEX ON orders (user_id); CREATE INDEX ON stock (order_id, number);
+        CREATE INDEX ON reviews (author); CREATE INDEX ON reviews (order_id);
+        CREATE INDEX ON reviews (seen_by); ALTER TABLE reviews ALTER order_id SET NOT NULL";
+    let world = World::make(kind, &format!("{CROWD};{indexed}"), &crowd_policy("")).await;
+    let goes = "email LIKE '%@test.com' AND user_type IS DISTINCT FROM 'admin'";
+    let theirs = format!("(SELECT id FROM users WHERE {goes})");
+    let staying = format!(
+        "SELECT count(*)::text FROM reviews AS r JOIN orders AS o ON o.id = r.order_id
+        WHERE r.author NOT IN {theirs} AND o.user_id NOT IN {theirs}"
+    );
+    let staying = world.ask(&staying).await;
+    let dry = world.reset(&world.test_users(false), Mode::DryRun).await;
+    let done = world.reset(&world.test_users(false), Mode::Execute).await;
+    assert_eq!(done.unwrap(), dry.unwrap());
+    let left = world.ask("SELECT count(*)::text FROM reviews").await;
+    assert_eq!(left, staying);
+    assert_ne!(left, "0");
 }
 
 /// Many go while the keys that lead to them are gone; then those are there

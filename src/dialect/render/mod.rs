@@ -60,6 +60,15 @@ enum Found {
     Listed(BTreeSet<Vec<String>>),
 }
 
+/// How several ways into one set are searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ways {
+    /// Each by itself, where its own index may serve it.
+    Apart,
+    /// All at once, in one reading of the table.
+    AtOnce,
+}
+
 /// The alias of the table that a statement is about.
 const ROW: &str = "t";
 
@@ -330,17 +339,22 @@ impl<'a> Renderer<'a> {
     /// Finds a set's rows along ways from sets that are known and not empty;
     /// nothing when there is no such way.
     #[must_use]
-    pub fn fill(&self, set: SetId, paths: &[Path]) -> Option<Statement> {
+    pub fn fill(&self, set: SetId, paths: &[Path], ways: Ways) -> Option<Statement> {
         let known = if self.plan.set(set).is_root {
             format!(" AND NOT {}", self.is_in(set))
         } else {
             String::new()
         };
-        let conditions: Vec<String> = paths
+        let live = paths
             .iter()
-            .filter(|path| path.source().is_none_or(|from| !self.is_empty(from)))
-            .map(|path| format!("{}{known}", self.follows(path, None)))
-            .collect();
+            .filter(|path| path.source().is_none_or(|from| !self.is_empty(from)));
+        let mut conditions: Vec<String> = live.map(|path| self.follows(path, None)).collect();
+        if ways == Ways::AtOnce && conditions.len() > 1 {
+            conditions = vec![format!("({})", conditions.join(" OR "))];
+        }
+        for condition in &mut conditions {
+            condition.push_str(&known);
+        }
         (!conditions.is_empty()).then(|| Statement::plain(self.insert(set, &conditions, 0)))
     }
 
@@ -413,8 +427,8 @@ impl<'a> Renderer<'a> {
         })
     }
 
-    /// Several ways are a union of searches, never one search with OR: each
-    /// can use its own index.
+    /// Several conditions are a union of searches, never one search with OR:
+    /// each can use its own index.
     fn insert(&self, set: SetId, conditions: &[String], round: u32) -> String {
         let columns = self.set_columns(set);
         let names = list(columns.iter().map(|(name, ..)| name.clone()));

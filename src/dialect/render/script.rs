@@ -6,7 +6,7 @@
 //! the text stays the same and is prepared once. Each part sees what those
 //! before have done.
 
-use super::{Renderer, Seed, Shape, chain::Links};
+use super::{Renderer, Seed, Shape, Ways, chain::Links};
 use crate::{
     dialect::{Dialect, Statement, Tally},
     plan::{Path, Plan, Step},
@@ -135,7 +135,7 @@ impl<'a> Renderer<'a> {
                     let found = self.insert(id, &[root], 0) + self.dialect.for_update();
                     text.add(Part::Silent, found);
                 }
-                if let Some(filled) = self.fill(id, &set.paths) {
+                if let Some(filled) = self.fill(id, &set.paths, Ways::Apart) {
                     text.add(Part::Silent, filled.sql);
                 }
             }

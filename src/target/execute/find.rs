@@ -4,14 +4,23 @@ use std::collections::BTreeMap;
 
 use super::Execution;
 use crate::{
-    dialect::Seed,
+    dialect::{Hold, Seed, Statement, Ways},
     guard::{Layer, Reason, Refusal},
     operation::SharedRows,
-    plan::{Group, Path, SetId, Step},
+    plan::{Group, Path, SetId, Step, Whence},
     target::Error,
 };
 
 const FINDING: &str = "finding rows";
+
+/// What is known of how much is in scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Nothing.
+    Unknown,
+    /// More than a few of a hundred users.
+    Many,
+}
 
 impl Execution<'_> {
     /// Finds every set, each after those that lead into it.
@@ -38,26 +47,86 @@ impl Execution<'_> {
             {
                 self.transaction.run(FINDING, &reader).await?;
             }
-            let fill = self.renderer().fill(id, &outer);
+            let fill = self.renderer().fill(id, &outer, self.ways(&outer));
             if root.is_none() && fill.is_none() && !group.recursive {
                 continue;
             }
-            let create = self.renderer().create(id);
-            self.transaction.run(FINDING, &create).await?;
+            let created = self.renderer().create(id);
             self.made.push(id);
-            for statement in root.iter().chain(&fill) {
-                self.sizes[id.index()] += self.transaction.run(FINDING, statement).await?;
-            }
+            let searches: Vec<Statement> = root.into_iter().chain(fill).collect();
+            // What a later round adds is not known yet.
+            let analyzed = match group.recursive {
+                true => None,
+                false => self.renderer().analyze(id),
+            };
+            self.sizes[id.index()] += self.collect(created, searches, analyzed).await?;
         }
         if group.recursive {
             self.find_recursively(group).await?;
-        }
-        for &id in group.sets.iter().filter(|id| self.sizes[id.index()] > 0) {
-            if let Some(statement) = self.renderer().analyze(id) {
-                self.transaction.run(FINDING, &statement).await?;
+            for &id in group.sets.iter().filter(|id| self.sizes[id.index()] > 0) {
+                if let Some(statement) = self.renderer().analyze(id) {
+                    self.transaction.run(FINDING, &statement).await?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Makes the table of a set and fills it, and tells how many rows were
+    /// found.
+    async fn collect(
+        &mut self,
+        created: Statement,
+        searches: Vec<Statement>,
+        analyzed: Option<Statement>,
+    ) -> Result<u64, Error> {
+        let mut rows = 0;
+        if searches.iter().any(|search| !search.parameters.is_empty()) {
+            self.transaction.run(FINDING, &created).await?;
+            for search in &searches {
+                rows += self.transaction.run(FINDING, search).await?;
+            }
+            if let Some(analyzed) = analyzed {
+                self.transaction.run(FINDING, &analyzed).await?;
+            }
+            return Ok(rows);
+        }
+        let found = 1..=searches.len();
+        let parts = std::iter::once(created).chain(searches).chain(analyzed);
+        let parts = parts.map(|part| (FINDING, part)).collect();
+        let done = self.transaction.together(parts).await?;
+        for done in done.get(found).unwrap_or_default() {
+            rows += done.changed;
+        }
+        Ok(rows)
+    }
+
+    /// Several ways into a table read it at once where at least one of them
+    /// reads all of it anyway: because no index serves it, or because so many
+    /// users are in scope.
+    fn ways(&self, paths: &[Path]) -> Ways {
+        let fits = |path: &Path| {
+            let rows = path.source().map(|from| self.sizes[from.index()]);
+            rows.is_some_and(|rows| rows <= self.hashed())
+        };
+        let is_read = |path: &Path| {
+            let is_indexed = self.plan.schema().is_indexed(path.foreign_key);
+            matches!(path.from, Whence::Parents(_)) && !is_indexed
+        };
+        let is_whole = self.extent == Extent::Many || paths.iter().any(is_read);
+        match self.transaction.dialect.hashes_sets() && is_whole && paths.iter().all(fits) {
+            true => Ways::AtOnce,
+            false => Ways::Apart,
+        }
+    }
+
+    /// So many rows of a set are hashed for certain: 4 MB hold 65 thousand
+    /// keys of 40 letters, and more is granted to whoever is alone.
+    fn hashed(&self) -> u64 {
+        match self.request.start.hold() {
+            Hold::Shared => 40_000,
+            Hold::Exclusive => 500_000,
+        }
     }
 
     /// Follows the ways inside a group until no round finds anything new.

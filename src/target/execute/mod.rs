@@ -34,6 +34,7 @@ pub use besides::{Besides, NewPassword, Sowing};
 pub use elsewhere::Elsewhere;
 
 use elsewhere::BoundEffects;
+use find::Extent;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -215,13 +216,16 @@ impl Target {
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Executed, Error> {
         let choice = strategy(self.dialect.as_ref(), cleared.subject(), request);
-        if choice.strategy != Strategy::Sets
-            && let Some(executed) = self
-                .attempt_swiftly(choice.strategy, cleared, request, progress)
+        let extent = match choice.strategy {
+            Strategy::Sets => Extent::Unknown,
+            swift => match self
+                .attempt_swiftly(swift, cleared, request, progress)
                 .await?
-        {
-            return Ok(executed);
-        }
+            {
+                Swift::Done(executed) => return Ok(*executed),
+                Swift::Declined(extent) => extent,
+            },
+        };
         let (deadline, brake) = (request.deadline, request.brake.clone());
         let looks_around = wipe::looks_around(self.dialect.as_ref(), &request.start);
         let transaction = match looks_around {
@@ -229,6 +233,7 @@ impl Target {
             false => self.begin_braked(deadline, brake).await?,
         };
         let mut execution = Execution::new(self, transaction, cleared, request, progress);
+        execution.extent = extent;
         let begun = match looks_around {
             true => execution.look_around(self).await,
             false => execution.look_again(self).await,
@@ -269,20 +274,20 @@ impl Target {
         }
     }
 
-    /// The same in few round trips; nothing when the plan has to be taken
-    /// step by step after all.
+    /// The same in few round trips, unless the plan has to be taken step by
+    /// step after all.
     async fn attempt_swiftly(
         &self,
         strategy: Strategy,
         cleared: &Cleared<Plan>,
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Option<Executed>, Error> {
+    ) -> Result<Swift, Error> {
         let (deadline, brake) = (request.deadline, request.brake.clone());
         let hold = request.start.hold();
         let mut transaction = match self.begin_held(deadline, brake, hold).await {
             // Most likely nobody has armed the database; the other way tells.
-            Err(Error::Database { .. }) => return Ok(None),
+            Err(Error::Database { .. }) => return Ok(Swift::Declined(Extent::Unknown)),
             other => other?,
         };
         if hold == Hold::Exclusive {
@@ -291,23 +296,23 @@ impl Target {
         let mut execution = Execution::new(self, transaction, cleared, request, progress);
         execution.strategy = strategy;
         let worked = execution.work_swiftly().await;
-        let transaction = execution.transaction;
+        let (transaction, extent) = (execution.transaction, execution.extent);
         match worked {
             Ok(Some(proved)) => {
                 failpoint::reach("before_commit").await;
                 transaction.commit_with(&proved.proof).await?;
                 failpoint::reach("committed").await;
                 progress(Progress::Committed);
-                Ok(Some(Executed {
+                Ok(Swift::Done(Box::new(Executed {
                     changes: proved.changes,
                     digest: None,
                     effects: Vec::new(),
                     strategy,
-                }))
+                })))
             }
             Ok(None) => {
                 transaction.rollback().await;
-                Ok(None)
+                Ok(Swift::Declined(extent))
             }
             Err(error) => {
                 transaction.rollback().await;
@@ -315,6 +320,14 @@ impl Target {
             }
         }
     }
+}
+
+/// What came of doing everything at once.
+enum Swift {
+    /// It is done.
+    Done(Box<Executed>),
+    /// It has to be done step by step; nothing is changed.
+    Declined(Extent),
 }
 
 /// One execution under way.
@@ -337,6 +350,7 @@ struct Execution<'a> {
     /// What restarts sequences once everything is committed.
     restarts: Vec<String>,
     strategy: Strategy,
+    extent: Extent,
     /// What was seen of everything, where that is in scope.
     around: Option<wipe::Around>,
     /// Whether every check that waits for the commit was made.
@@ -373,6 +387,7 @@ impl<'a> Execution<'a> {
             bound: BoundEffects::default(),
             restarts: Vec::new(),
             strategy: Strategy::Sets,
+            extent: Extent::Unknown,
             around: None,
             is_settled: false,
         }

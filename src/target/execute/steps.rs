@@ -222,7 +222,7 @@ impl Execution<'_> {
                     .await?
             }
             None => match sets.as_slice() {
-                [set] if self.tells(*set) => vec![self.delete_telling(title, *set).await?],
+                [set] if self.is_told_of(*set) => vec![self.delete_telling(title, *set).await?],
                 _ => self.delete_all(title, statements, step.cyclic).await?,
             },
         };
@@ -246,6 +246,12 @@ impl Execution<'_> {
             total += expected;
         }
         Ok(total)
+    }
+
+    /// True when a set's rows are asked, as they go, what else they referred
+    /// to. Others are only counted, by the database itself.
+    fn is_told_of(&self, set: SetId) -> bool {
+        self.tells(set) && self.plan.shares().iter().any(|share| share.set == set)
     }
 
     /// Deletes a set's rows, which tell what else they referred to.

@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use super::{
     Execution, NAMED_USERS, Start, Strategy,
-    find::blocked,
+    find::{Extent, blocked},
     recheck::compare_all,
     roots::{exactly, passed_over},
     texts::about,
@@ -80,7 +80,10 @@ impl Execution<'_> {
                 let is_counted = self.strategy == Strategy::Lists;
                 match is_counted || self.are_few(eligible).await? {
                     true => self.take(&Seed::TestUsers(eligible), None).await,
-                    false => Ok(None),
+                    false => {
+                        self.extent = Extent::Many;
+                        Ok(None)
+                    }
                 }
             }
             Start::Marked { session, eligible } => {

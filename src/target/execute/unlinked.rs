@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Execution, Strategy,
-    cost::{ADDED_KEY_US, CHECKED_KEY_US, SCANNED_ROW_US, VALIDATED_ROW_US, rows},
+    cost::{Load, Lookup},
 };
 use crate::{
     dialect::{Hold, Row, Statement},
@@ -21,6 +21,7 @@ use crate::{
 };
 
 const DROPPING: &str = "dropping foreign keys";
+const SETTLING: &str = "the final checks";
 const ADDING: &str = "adding foreign keys back";
 
 /// Fewer rows are deleted before anybody has asked for foreign keys.
@@ -33,7 +34,7 @@ pub(super) struct Link {
     drop: String,
     add: String,
     /// Rows of the referring table, estimated.
-    referring: f64,
+    referring: u64,
 }
 
 impl Execution<'_> {
@@ -69,10 +70,13 @@ impl Execution<'_> {
         if links.is_empty() {
             return Ok(());
         }
-        self.transaction.settle().await?;
-        for link in links {
-            self.transaction.batch_during(ADDING, &link.add).await?;
-        }
+        let settled = self.transaction.dialect.settle();
+        let settled = settled.map(|sql| (SETTLING, Statement::plain(sql)));
+        let added = links
+            .iter()
+            .map(|link| (ADDING, Statement::plain(&*link.add)));
+        let parts = settled.into_iter().chain(added).collect();
+        self.transaction.together(parts).await?;
         Ok(())
     }
 
@@ -122,7 +126,7 @@ impl Execution<'_> {
                 "ALTER TABLE {table} ADD CONSTRAINT {name} {}",
                 field(row, 3)
             ),
-            referring: field(row, 4).parse().unwrap_or(0.0),
+            referring: field(row, 4).parse().unwrap_or(0),
         })
     }
 
@@ -131,13 +135,20 @@ impl Execution<'_> {
     fn is_dear(&self, link: &Link, doomed: &BTreeMap<TableId, u64>) -> bool {
         let schema = self.plan.schema();
         let key = schema.foreign_key(link.id);
-        let going = |table| rows(doomed.get(&table).copied().unwrap_or(0));
-        let check = match schema.is_indexed(link.id) {
-            true => CHECKED_KEY_US,
-            false => SCANNED_ROW_US * link.referring,
+        let going = |table| doomed.get(&table).copied().unwrap_or(0);
+        let children = going(key.child);
+        let load = Load {
+            lookup: match schema.is_indexed(link.id) {
+                true => Lookup::Index,
+                false => Lookup::Scan {
+                    rows: link.referring,
+                },
+            },
+            parents: going(key.parent),
+            children,
+            staying: link.referring.saturating_sub(children),
         };
-        let staying = (link.referring - going(key.child)).max(0.0);
-        going(key.parent) * check > ADDED_KEY_US + VALIDATED_ROW_US * staying
+        load.is_dear()
     }
 
     /// False when somebody else is at one of the tables.
@@ -163,8 +174,8 @@ impl Execution<'_> {
     /// Runs statements, or leaves everything as it was where our role may not
     /// do that, or somebody else is at one of the tables.
     pub(super) async fn attempt(&mut self, step: &str, sql: &str) -> Result<bool, Error> {
-        self.transaction.batch("SAVEPOINT resetd_attempt").await?;
-        match self.transaction.batch_during(step, sql).await {
+        let attempt = format!("SAVEPOINT resetd_attempt; {sql}");
+        match self.transaction.batch_during(step, &attempt).await {
             Ok(()) => Ok(true),
             Err(Error::Busy | Error::Permission { .. } | Error::Database { .. }) => {
                 let undo = "ROLLBACK TO SAVEPOINT resetd_attempt";

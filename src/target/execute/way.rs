@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Executed, Request, Start, Strategy,
-    cost::{self, Lookup},
+    cost::{self, Load, Lookup},
     lists, strategy, swift,
 };
 use crate::{
@@ -103,19 +103,26 @@ impl Target {
         };
         time += cost::keyed(changes.total_rows());
         for (id, key) in schema.foreign_keys() {
-            let going = going(rehearsed, schema.table(key.parent));
-            if key.origin != Origin::Catalogue || going == 0 {
+            let parents = going(rehearsed, schema.table(key.parent));
+            if key.origin != Origin::Catalogue || parents == 0 {
                 continue;
             }
             let child = schema.table(key.child);
             let rows = rows.get(&key.child).copied().unwrap_or(0);
+            let children = going(rehearsed, child);
             let lookup = match schema.is_indexed(id) {
                 true => Lookup::Index,
                 false => Lookup::Scan {
                     rows: self.scanned(child, rows, rehearsed),
                 },
             };
-            time += cost::checks(way, lookup, going);
+            let load = Load {
+                lookup,
+                parents,
+                children,
+                staying: rows.saturating_sub(children),
+            };
+            time += cost::checks(way, load);
         }
         Some(time)
     }

@@ -311,7 +311,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
 
     /// Asks, of tables of the target, which have rows: their places in the
-    /// list, from 1, and their bytes. Nothing where that is no one question.
+    /// list, from 1, and the bytes of their rows. Nothing where that is no one
+    /// question.
     fn filled(&self, tables: &[String]) -> Option<String> {
         let _ = tables;
         None
@@ -338,6 +339,14 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// What switches off whatever the database enforces, until the transaction
     /// ends, and what switches it on, where a role can be allowed to.
     fn enforcement(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// Asks for whatever could refer to tables that go besides the known
+    /// tables: others that do, and parts of a table that others could refer to
+    /// by themselves. Nothing where that is never asked.
+    fn strangers(&self, going: &[String], known: &[String]) -> Option<String> {
+        let _ = (going, known);
         None
     }
 

@@ -351,7 +351,7 @@ impl Dialect for Postgres {
             .map(|table| {
                 format!(
                     "CASE WHEN EXISTS (SELECT 1 FROM {table}) \
-                     THEN pg_table_size({}::regclass)::text END",
+                     THEN pg_relation_size({}::regclass)::text END",
                     quoted(table)
                 )
             })
@@ -395,6 +395,21 @@ impl Dialect for Postgres {
     /// What adding a key back would not restore is left alone: a comment,
     /// triggers that are switched off, whatever depends on it or would hear of
     /// it, and what was never validated.
+    fn strangers(&self, going: &[String], known: &[String]) -> Option<String> {
+        let array = |tables: &[String]| {
+            let tables: Vec<String> = tables.iter().map(|table| quoted(table)).collect();
+            format!("(ARRAY[{}]::regclass[])", tables.join(", "))
+        };
+        Some(format!(
+            "SELECT k.conrelid::regclass::text FROM pg_catalog.pg_constraint AS k \
+             WHERE k.contype = 'f' AND k.confrelid = ANY {going} AND k.conrelid <> ALL {known} \
+             UNION ALL SELECT c.oid::regclass::text FROM pg_catalog.pg_class AS c \
+             WHERE c.oid = ANY {going} AND c.relkind <> 'r' LIMIT 1",
+            going = array(going),
+            known = array(known),
+        ))
+    }
+
     fn droppable_keys(&self, parents: &[String]) -> Option<String> {
         let parents: Vec<String> = parents.iter().map(|parent| quoted(parent)).collect();
         Some(format!(

@@ -47,7 +47,7 @@ const SHOP: &str = "
 ";
 
 /// Resets, and tells in which way.
-async fn way(world: &World, order: &Order) -> Strategy {
+pub async fn way(world: &World, order: &Order) -> Strategy {
     let cleared = world.clear(order).await.unwrap();
     let request = Request {
         besides: Besides::default(),

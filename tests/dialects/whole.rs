@@ -1,14 +1,16 @@
 //! Everything at once does what step by step does.
 
-use resetd::operation::Mode;
+use resetd::{operation::Mode, target::Strategy};
 
 use crate::{
     cases,
-    world::{Kind, POLICY, World, summary},
+    ways::way,
+    world::{Kind, OWNER, POLICY, World, summary},
 };
 
 cases! {
-    POSTGRES: big_tables_are_truncated, in_use, referred_to_from_elsewhere;
+    POSTGRES: big_tables_are_truncated, in_use, referred_to_from_elsewhere,
+        few_rows_by_number, switched_off, switched_off_in_vain;
 }
 
 const BIG: &str = "
@@ -80,4 +82,62 @@ async fn referred_to_from_elsewhere(kind: Kind) {
         "orders -20000, small -2, users -20000"
     );
     assert!(!is_truncated(&world).await);
+}
+
+/// What a vacuum has added to a table's files is no row.
+async fn few_rows_by_number(kind: Kind) {
+    let tree = "CREATE TABLE tree (id int PRIMARY KEY, parent int REFERENCES tree, note text);
+        INSERT INTO tree SELECT n, nullif(n - 1, 0), 'note' FROM generate_series(1, 100) AS n;
+        CREATE INDEX ON tree (parent);
+        CREATE TABLE users (id int PRIMARY KEY, email text UNIQUE)";
+    let world = World::make(kind, tree, POLICY).await;
+    world.sql("VACUUM tree").await;
+    let filenode = "SELECT pg_relation_filenode('tree'::regclass)::text";
+    let before = world.ask(filenode).await;
+    world.takes(world.everything(), "tree -100", "").await;
+    assert_eq!(world.ask(filenode).await, before);
+}
+
+/// The same by a role that may switch the checks off.
+async fn allowed(world: World) -> World {
+    let role = format!("{}_switch", world.name);
+    let grant = format!(
+        "CREATE ROLE {role} LOGIN IN ROLE {OWNER};
+         GRANT SET ON PARAMETER session_replication_role TO {role}"
+    );
+    world.sudo(&grant).await;
+    world.reached_by(&policy(), &role)
+}
+
+/// Who may switch the checks off deletes without them.
+async fn switched_off(kind: Kind) {
+    let world = World::make(kind, BIG, &policy()).await;
+    let world = allowed(world).await;
+    let order = world.everything();
+    let dry = world.reset(&order, Mode::DryRun).await.unwrap();
+    assert_eq!(summary(&dry), "orders -20000, small -2, users -20000");
+    assert_eq!(way(&world, &order).await, Strategy::Unchecked);
+    assert_eq!(world.left().await, "kept 1");
+    let numbers = "INSERT INTO users (email) VALUES ('x'); INSERT INTO empty DEFAULT VALUES";
+    world.sql(numbers).await;
+    let numbers = "SELECT (SELECT id FROM users)::text, (SELECT id FROM empty)::text";
+    assert_eq!(world.ask(numbers).await, "1|1");
+}
+
+/// What is left and refers to rows that go is found all the same.
+async fn switched_off_in_vain(kind: Kind) {
+    let world = World::make(kind, BIG, &policy()).await;
+    world
+        .sql("CREATE TABLE resetd.strange (user_id int REFERENCES public.users)")
+        .await;
+    world.sql("INSERT INTO resetd.strange VALUES (7)").await;
+    let before = world.left().await;
+    let world = allowed(world).await;
+    let refused = world.reset(&world.everything(), Mode::Execute).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(world.left().await, before);
+    world.sql("DELETE FROM resetd.strange").await;
+    let order = world.everything();
+    assert_eq!(way(&world, &order).await, Strategy::Sets);
+    assert_eq!(world.left().await, "kept 1");
 }

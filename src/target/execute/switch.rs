@@ -6,9 +6,11 @@
 //! are locked against writers first. Whoever is given the switch says that
 //! they may wait.
 
+use std::collections::BTreeSet;
+
 use super::{Execution, Strategy};
 use crate::{
-    dialect::Hold,
+    dialect::{Hold, Statement},
     failpoint,
     plan::{Cleared, Scope, SetId, Step},
     schema::{Origin, TableId},
@@ -62,6 +64,62 @@ impl Execution<'_> {
         self.strategy = Strategy::Unchecked;
         failpoint::reach("switched_off").await;
         Ok(true)
+    }
+
+    /// Switches the checks off while all rows of these tables go; false where
+    /// that is not allowed, or something is left that could refer to them:
+    /// then there would be something to check.
+    pub(super) async fn switch_off_for(&mut self, going: &[TableId]) -> Result<bool, Error> {
+        let dialect = self.transaction.dialect;
+        let Some((off, _)) = dialect.enforcement() else {
+            return Ok(false);
+        };
+        let wiped: BTreeSet<TableId> = self.wiped().collect();
+        let schema = self.plan.schema();
+        let mut known: BTreeSet<TableId> = going.iter().copied().collect();
+        for (_, key) in schema.foreign_keys() {
+            if key.origin == Origin::Catalogue && going.contains(&key.parent) {
+                known.insert(key.child);
+            }
+        }
+        let name = |table: &TableId| self.name(*table);
+        let going_names: Vec<String> = going.iter().map(name).collect();
+        let known_names: Vec<String> = known.iter().map(name).collect();
+        let Some(strangers) = dialect.strangers(&going_names, &known_names) else {
+            return Ok(false);
+        };
+        let locked = format!(
+            "{off}; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE NOWAIT",
+            known_names.join(", ")
+        );
+        if !known.is_subset(&wiped) || !self.attempt(SWITCHING, &locked).await? {
+            return Ok(false);
+        }
+        // From here on nobody adds a row or a key, and what was seen before is
+        // looked at again.
+        let strangers = Statement::plain(strangers);
+        let mut is_alone = self
+            .transaction
+            .query(SWITCHING, &strangers)
+            .await?
+            .is_empty();
+        let empty = known.iter().filter(|table| !going.contains(table));
+        let empty: Vec<(TableId, Option<SetId>)> = empty.map(|&table| (table, None)).collect();
+        if is_alone && !empty.is_empty() {
+            let question = self.renderer().occupied(&empty);
+            is_alone = self
+                .transaction
+                .query(SWITCHING, &question)
+                .await?
+                .is_empty();
+        }
+        if is_alone {
+            self.strategy = Strategy::Unchecked;
+            failpoint::reach("switched_off").await;
+        } else {
+            self.retreat().await?;
+        }
+        Ok(is_alone)
     }
 
     /// Switches the checks on again, and makes those that were left out.

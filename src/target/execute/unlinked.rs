@@ -178,11 +178,16 @@ impl Execution<'_> {
         match self.transaction.batch_during(step, &attempt).await {
             Ok(()) => Ok(true),
             Err(Error::Busy | Error::Permission { .. } | Error::Database { .. }) => {
-                let undo = "ROLLBACK TO SAVEPOINT resetd_attempt";
-                self.transaction.batch(undo).await?;
+                self.retreat().await?;
                 Ok(false)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Undoes what was attempted, and lets go of what was locked for it.
+    pub(super) async fn retreat(&mut self) -> Result<(), Error> {
+        let undo = "ROLLBACK TO SAVEPOINT resetd_attempt";
+        self.transaction.batch(undo).await
     }
 }

@@ -34,10 +34,20 @@ const ROW_BYTES: f64 = 100.0;
 const DELETED_ROW_MS: f64 = 0.000_25;
 /// Truncating a table takes so many milliseconds (measured: 1.2 to 2.2).
 const TRUNCATED_TABLE_MS: f64 = 2.0;
+/// Checks that take less are made, in milliseconds: to switch them off makes
+/// the connection plan its statements again, and takes four round trips.
+const CHECKED_MS: f64 = 10.0;
+
+/// Whether the database checks for each row that goes what refers to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checks {
+    Made,
+    SwitchedOff,
+}
 
 /// What is seen of everything before anything is changed.
 pub(super) struct Around {
-    /// The tables that have rows, with their bytes.
+    /// The tables that have rows, with the bytes of those.
     filled: BTreeMap<TableId, f64>,
     /// The sequences that have given a number, as [`Dialect::sequences`] tells
     /// them.
@@ -73,14 +83,15 @@ impl Execution<'_> {
             // What is sown takes numbers first.
             false => Vec::new(),
         };
-        let truncated = self.worth_truncating(&filled);
+        let checks = self.checks(&filled).await?;
+        let truncated = self.worth_truncating(&filled, checks);
         let mut rows = BTreeMap::new();
         if !truncated.is_empty() && self.may_truncate(&truncated).await? {
             rows = self.truncate(&truncated).await?;
         }
         let others = filled.keys().filter(|table| !rows.contains_key(*table));
         let others: BTreeSet<TableId> = others.copied().collect();
-        rows.extend(self.delete_at_once(&others, restarts).await?);
+        rows.extend(self.delete_at_once(&others, restarts, checks).await?);
         for (&table, &rows) in &rows {
             self.count(table).deleted += rows;
         }
@@ -155,20 +166,44 @@ impl Execution<'_> {
         Ok(())
     }
 
+    /// Switches the checks off where they would take long, and where that may
+    /// be done.
+    async fn checks(&mut self, filled: &BTreeMap<TableId, f64>) -> Result<Checks, Error> {
+        let keys = self.keys();
+        let parents = keys.iter().filter_map(|(parent, _)| filled.get(parent));
+        let rows = parents.sum::<f64>() / ROW_BYTES;
+        let going: Vec<TableId> = filled.keys().copied().collect();
+        let is_long = rows * CHECKED_KEY_US * 1e-3 > CHECKED_MS;
+        match is_long && self.switch_off_for(&going).await? {
+            true => Ok(Checks::SwitchedOff),
+            false => Ok(Checks::Made),
+        }
+    }
+
+    /// The two tables of each foreign key: that which is referred to, and that
+    /// which refers.
+    fn keys(&self) -> Vec<(TableId, TableId)> {
+        let keys = self.plan.schema().foreign_keys();
+        keys.filter(|(_, key)| key.origin == Origin::Catalogue)
+            .map(|(_, key)| (key.parent, key.child))
+            .collect()
+    }
+
     /// The tables that are sooner truncated than deleted from, together with
     /// all that refer to them, which have to be truncated in the same breath.
-    fn worth_truncating(&self, filled: &BTreeMap<TableId, f64>) -> BTreeSet<TableId> {
-        let schema = self.plan.schema();
-        let keys: Vec<(TableId, TableId)> = schema
-            .foreign_keys()
-            .filter(|(_, key)| key.origin == Origin::Catalogue)
-            .map(|(_, key)| (key.parent, key.child))
-            .collect();
+    fn worth_truncating(
+        &self,
+        filled: &BTreeMap<TableId, f64>,
+        checks: Checks,
+    ) -> BTreeSet<TableId> {
+        let keys = self.keys();
         let cost = |table: &TableId| {
             let rows = filled.get(table).copied().unwrap_or(0.0) / ROW_BYTES;
             let mut incoming = 0.0;
-            for _ in keys.iter().filter(|(parent, _)| parent == table) {
-                incoming += 1.0;
+            if checks == Checks::Made {
+                for _ in keys.iter().filter(|(parent, _)| parent == table) {
+                    incoming += 1.0;
+                }
             }
             rows * (DELETED_ROW_MS + CHECKED_KEY_US * 1e-3 * incoming)
         };
@@ -262,6 +297,7 @@ impl Execution<'_> {
         &mut self,
         tables: &BTreeSet<TableId>,
         restarts: Vec<String>,
+        checks: Checks,
     ) -> Result<BTreeMap<TableId, u64>, Error> {
         let mut parts = Vec::new();
         let mut deleted = Vec::new();
@@ -279,6 +315,11 @@ impl Execution<'_> {
                 }
             }
             deleted.push(of_step);
+        }
+        if checks == Checks::SwitchedOff
+            && let Some((_, on)) = self.transaction.dialect.enforcement()
+        {
+            parts.push((STEP, Statement::plain(on)));
         }
         let restarts = restarts.into_iter().map(Statement::plain);
         parts.extend(restarts.map(|restart| (RESTARTING, restart)));

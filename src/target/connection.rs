@@ -17,7 +17,7 @@ use tokio_stream::StreamExt as _;
 use super::{
     Brake, LOCK_TIMEOUT,
     fault::{Error, Fault},
-    mariadb,
+    mariadb, named,
     warm::{Lent, Warm},
 };
 use crate::{
@@ -506,6 +506,22 @@ impl Session {
                 Err(error) => Err(error),
             }
         })
+    }
+
+    /// Runs a text that begins a transaction, and asks a question inside it:
+    /// in one round trip where the server takes both in one text.
+    pub(super) async fn begin_asking(
+        &mut self,
+        begin: &str,
+        question: &Statement,
+    ) -> Result<Vec<Row>, Fault> {
+        let Self::Postgres(connection) = self else {
+            self.batch(begin).await?;
+            return self.ask(question).await;
+        };
+        let rows = named::ask_behind(connection, begin, question).await;
+        let rows = rows.and_then(|rows| rows.iter().map(texts_of).collect());
+        rows.map_err(|error| Fault::of(&Postgres, error))
     }
 
     /// Like [`Session::ask`], outside an operation's transaction: what is read

@@ -12,6 +12,7 @@ mod connection;
 mod execute;
 mod fault;
 mod mariadb;
+mod named;
 mod pending;
 mod size;
 mod transaction;

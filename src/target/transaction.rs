@@ -38,7 +38,8 @@ impl Target {
         deadline: Deadline,
         brake: Brake,
     ) -> Result<Transaction<'_>, Error> {
-        self.begin_with(deadline, brake, "").await
+        let begun = self.begin_with(deadline, brake, "", None).await?;
+        Ok(begun.0)
     }
 
     /// The same, with the target locked and prepared statements ready, in one
@@ -49,9 +50,27 @@ impl Target {
         brake: Brake,
         hold: Hold,
     ) -> Result<Transaction<'_>, Error> {
+        let held = self.held(hold);
+        let begun = self.begin_with(deadline, brake, &held, None).await?;
+        Ok(begun.0)
+    }
+
+    /// The same, with a first question answered.
+    pub(super) async fn begin_asking(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+        hold: Hold,
+        question: &Statement,
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+        self.begin_with(deadline, brake, &self.held(hold), Some(question))
+            .await
+    }
+
+    fn held(&self, hold: Hold) -> String {
         let parts = [self.dialect.prepared(), self.dialect.lock(hold)];
         let parts: Vec<&str> = parts.into_iter().flatten().collect();
-        self.begin_with(deadline, brake, &parts.join("; ")).await
+        parts.join("; ")
     }
 
     /// The same, locked as soon as it has begun: for an operation that looks
@@ -63,7 +82,9 @@ impl Target {
     ) -> Result<Transaction<'_>, Error> {
         let parts = [self.dialect.ample(), self.dialect.lock(Hold::Exclusive)];
         let parts: Vec<&str> = parts.into_iter().flatten().collect();
-        self.begin_with(deadline, brake, &parts.join("; ")).await
+        let more = parts.join("; ");
+        let begun = self.begin_with(deadline, brake, &more, None).await?;
+        Ok(begun.0)
     }
 
     /// A connection can have died since it was used last, and then another
@@ -73,9 +94,10 @@ impl Target {
         deadline: Deadline,
         brake: Brake,
         more: &str,
-    ) -> Result<Transaction<'_>, Error> {
-        match self.open(deadline, brake.clone(), more).await {
-            Err(Error::Unavailable(_)) => self.open(deadline, brake, more).await,
+        question: Option<&Statement>,
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+        match self.open(deadline, brake.clone(), more, question).await {
+            Err(Error::Unavailable(_)) => self.open(deadline, brake, more, question).await,
             other => other,
         }
     }
@@ -85,7 +107,8 @@ impl Target {
         deadline: Deadline,
         brake: Brake,
         more: &str,
-    ) -> Result<Transaction<'_>, Error> {
+        question: Option<&Statement>,
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
         let time = deadline.moment().map(|moment| moment - Instant::now());
         let patience = time.map_or(LOCK_TIMEOUT, |time| time.min(LOCK_TIMEOUT));
         let in_time = |error| match error {
@@ -109,13 +132,20 @@ impl Target {
         let begin = self.dialect.begin(patience, time) + "; " + more;
         // Whoever waits for the target can be told not to: the connection is
         // given up with the transaction then, in which nothing was done yet.
+        let session = &mut transaction.session;
+        let beginning = async {
+            match question {
+                Some(question) => session.begin_asking(&begin, question).await,
+                None => session.batch(&begin).await.map(|()| Vec::new()),
+            }
+        };
         let begun = tokio::select! {
             biased;
-            begun = transaction.session.batch(&begin) => begun,
+            begun = beginning => begun,
             () = transaction.brake.pulled() => return Err(Error::Cancelled),
         };
-        begun.map_err(|fault| in_time(fault.during("the beginning")))?;
-        Ok(transaction)
+        let rows = begun.map_err(|fault| in_time(fault.during("the beginning")))?;
+        Ok((transaction, rows))
     }
 }
 

@@ -283,19 +283,16 @@ impl Target {
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Swift, Error> {
-        let (deadline, brake) = (request.deadline, request.brake.clone());
-        let hold = request.start.hold();
-        let mut transaction = match self.begin_held(deadline, brake, hold).await {
-            // Most likely nobody has armed the database; the other way tells.
-            Err(Error::Database { .. }) => return Ok(Swift::Declined(Extent::Unknown)),
-            other => other?,
+        let begun = self.begin_looking(strategy, cleared.subject(), request);
+        let Some((mut transaction, seen)) = begun.await? else {
+            return Ok(Swift::Declined(Extent::Unknown));
         };
-        if hold == Hold::Exclusive {
+        if request.start.hold() == Hold::Exclusive {
             transaction.interruptible(self).await?;
         }
         let mut execution = Execution::new(self, transaction, cleared, request, progress);
         execution.strategy = strategy;
-        let worked = execution.work_swiftly().await;
+        let worked = execution.work_swiftly(&seen).await;
         let (transaction, extent) = (execution.transaction, execution.extent);
         match worked {
             Ok(Some(proved)) => {

@@ -2,7 +2,7 @@
 
 use super::Execution;
 use crate::{
-    dialect::{Hold, Row, Statement},
+    dialect::{Dialect, Hold, Row, Statement},
     failpoint,
     guard::{Cleared, Seen},
     target::{Error, Target, armed, transaction::Transaction},
@@ -51,9 +51,7 @@ pub(in crate::target) async fn recheck<T>(
         return compare_all(&rows, cleared, fingerprint);
     }
     if dialect.prepared().is_some() || dialect.keeps_tables() {
-        let nothing = dialect.as_text("NULL");
-        let nobody = Statement::plain(format!("SELECT {nothing}, {nothing} WHERE 1 = 0"));
-        let question = armed::everything(dialect, &nobody);
+        let question = armed::everything(dialect, &nobody(dialect));
         let rows = match transaction.ask("reading the marker", &question).await {
             // The table of the marker is not there any more.
             Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
@@ -71,6 +69,12 @@ pub(in crate::target) async fn recheck<T>(
         return Err(Error::Changed("the schema"));
     }
     Ok(())
+}
+
+/// A root that nobody is.
+pub(super) fn nobody(dialect: &dyn Dialect) -> Statement {
+    let nothing = dialect.as_text("NULL");
+    Statement::plain(format!("SELECT {nothing}, {nothing} WHERE 1 = 0"))
 }
 
 /// All that is seen now, and the schema, have to be what the guards saw.

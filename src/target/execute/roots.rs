@@ -2,10 +2,10 @@
 
 use super::{Execution, NAMED_USERS, Start, Strategy};
 use crate::{
-    dialect::{Eligible, Row, Seed, Statement},
+    dialect::{Dialect, Eligible, Row, Seed, Statement},
     guard::{self, UserFacts, UserRule},
     operation::{Changes, User, UserSelector, counted},
-    plan::{Role, Scope, SetId},
+    plan::{Plan, Role, Scope, SetId},
     target::{Error, field},
 };
 
@@ -199,38 +199,46 @@ impl Execution<'_> {
         }
     }
 
-    /// Finds the root and locks it; nothing when no row can have such a key
-    /// or e-mail.
-    pub(super) fn root(&self, user: &UserSelector) -> Option<Statement> {
-        let users = self.plan.model().users();
-        let dialect = self.transaction.dialect;
-        let table = self.plan.schema().table(users.table);
-        let (asked, column) = match user {
-            UserSelector::Id(id) => (id, users.key),
-            UserSelector::Email(email) => (email, users.email),
-        };
-        let column = table.column(column);
-        if !dialect.accepts(column, asked) {
-            return None;
-        }
-        let name = |id| dialect.quote(&table.column(id).name);
-        let text = |id| dialect.text(table.column(id), &name(id));
-        let sql = format!(
-            "SELECT {}, {} FROM {} WHERE {} = {}",
-            text(users.key),
-            text(users.email),
-            dialect.rows(table),
-            dialect.quote(&column.name),
-            match self.strategy {
-                Strategy::Lists => dialect.inline(asked, Some(column)),
-                _ => dialect.parameter(1, Some(column)),
-            },
-        ) + dialect.for_update();
-        Some(match self.strategy {
-            Strategy::Lists => Statement::plain(sql),
-            _ => Statement::new(sql, vec![asked.clone()]),
-        })
+    fn root(&self, user: &UserSelector) -> Option<Statement> {
+        root(self.transaction.dialect, self.plan, user, self.strategy)
     }
+}
+
+/// Finds a user and locks them; nothing when no row can have such a key or
+/// e-mail.
+pub(super) fn root(
+    dialect: &dyn Dialect,
+    plan: &Plan,
+    user: &UserSelector,
+    strategy: Strategy,
+) -> Option<Statement> {
+    let users = plan.model().users();
+    let table = plan.schema().table(users.table);
+    let (asked, column) = match user {
+        UserSelector::Id(id) => (id, users.key),
+        UserSelector::Email(email) => (email, users.email),
+    };
+    let column = table.column(column);
+    if !dialect.accepts(column, asked) {
+        return None;
+    }
+    let name = |id| dialect.quote(&table.column(id).name);
+    let text = |id| dialect.text(table.column(id), &name(id));
+    let sql = format!(
+        "SELECT {}, {} FROM {} WHERE {} = {}",
+        text(users.key),
+        text(users.email),
+        dialect.rows(table),
+        dialect.quote(&column.name),
+        match strategy {
+            Strategy::Lists => dialect.inline(asked, Some(column)),
+            _ => dialect.parameter(1, Some(column)),
+        },
+    ) + dialect.for_update();
+    Some(match strategy {
+        Strategy::Lists => Statement::plain(sql),
+        _ => Statement::new(sql, vec![asked.clone()]),
+    })
 }
 
 /// Tells of users that were named and may not go.

@@ -11,23 +11,24 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use super::{
-    Execution, NAMED_USERS, Start, Strategy,
+    Execution, NAMED_USERS, Request, Start, Strategy,
     find::{Extent, blocked},
-    recheck::compare_all,
-    roots::{exactly, passed_over},
+    recheck::{compare_all, nobody},
+    roots::{exactly, passed_over, root},
     texts::about,
 };
 use crate::{
-    dialect::{Eligible, Part, Renderer, Row, Seed, Statement, Tally, reachable},
+    dialect::{Eligible, Hold, Part, Renderer, Row, Seed, Statement, Tally, reachable},
     failpoint,
     guard::{self, UserFacts},
-    operation::{Changes, Progress, User, UserSelector},
-    plan::{Check, SetId, Step},
-    target::{Error, armed, connection::Done, field},
+    operation::{Changes, Progress, User},
+    plan::{Check, Plan, SetId, Step},
+    target::{
+        Brake, Deadline, Error, Target, armed, connection::Done, field, transaction::Transaction,
+    },
 };
 
 pub(super) const STEP: &str = "resetting everything in one statement";
-pub(super) const LOOKING: &str = "looking the user up";
 
 /// So many of a hundred users are few: beyond, sets in tables that the planner
 /// knows the size of are quicker than arrays of keys (measured with all keys
@@ -61,21 +62,22 @@ struct Counted {
 }
 
 impl Execution<'_> {
-    /// Does everything but the commit; nothing when this is no case for it.
-    pub(super) async fn work_swiftly(&mut self) -> Result<Option<Proved>, Error> {
+    /// Does everything but the commit, after what was looked at as it began;
+    /// nothing when this is no case for it.
+    pub(super) async fn work_swiftly(&mut self, seen: &[Row]) -> Result<Option<Proved>, Error> {
+        failpoint::reach("begun").await;
+        compare_all(seen, self.cleared, self.plan.schema().fingerprint())?;
+        failpoint::reach("rechecked").await;
         match &self.request.start {
             Start::User { user, rule, .. } => {
-                let Some(root) = self.root(user) else {
-                    return Ok(None);
-                };
-                let Some(found) = self.look(&root, user).await? else {
+                let mut found = exactly(user, &armed::of_kind(seen, "root"));
+                let (Some(found), true) = (found.pop(), found.is_empty()) else {
                     return Ok(None);
                 };
                 rule.check(&found)?;
                 self.take(&Seed::Key(&found.id), Some(&found)).await
             }
             Start::TestUsers(eligible) => {
-                self.recheck().await?;
                 // Those that are listed are counted as they are found.
                 let is_counted = self.strategy == Strategy::Lists;
                 match is_counted || self.are_few(eligible).await? {
@@ -87,7 +89,6 @@ impl Execution<'_> {
                 }
             }
             Start::Marked { session, eligible } => {
-                self.recheck().await?;
                 let session = session.as_deref();
                 self.take(&Seed::Marked { session, eligible }, None).await
             }
@@ -143,32 +144,6 @@ impl Execution<'_> {
         failpoint::reach("effects_written").await;
         let proof = self.seal(&changes).await?;
         Ok(Some(Proved { changes, proof }))
-    }
-
-    /// Reads again what the guards saw, and the user; nothing when no user is
-    /// found, or several are.
-    async fn look(
-        &mut self,
-        root: &Statement,
-        user: &UserSelector,
-    ) -> Result<Option<UserFacts>, Error> {
-        let dialect = self.transaction.dialect;
-        let asked = match self.strategy {
-            Strategy::Lists => armed::ask_apart(&mut self.transaction, Some(root)).await,
-            _ => {
-                let question = armed::everything(dialect, root);
-                self.transaction.ask(LOOKING, &question).await
-            }
-        };
-        let rows = match asked {
-            Ok(rows) => rows,
-            // Most likely the schema is another one; the other way tells.
-            Err(error) if is_for_steps(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        compare_all(&rows, self.cleared, self.plan.schema().fingerprint())?;
-        let mut found = exactly(user, &armed::of_kind(&rows, "root"));
-        Ok(found.pop().filter(|_| found.is_empty()))
     }
 
     /// Finds and changes everything; nothing when the numbers do not agree,
@@ -365,6 +340,59 @@ pub(super) fn tallied(parts: &[Part], done: Vec<Done>) -> Option<(Vec<Tally>, Ro
     Some((tallies, row))
 }
 
+impl Target {
+    /// Begins, and looks at what the guards saw, and for the user where it is
+    /// one; nothing when that is no case for few round trips.
+    pub(super) async fn begin_looking(
+        &self,
+        strategy: Strategy,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Option<(Transaction<'_>, Vec<Row>)>, Error> {
+        let dialect = self.dialect.as_ref();
+        let user = match &request.start {
+            Start::User { user, .. } => match root(dialect, plan, user, strategy) {
+                None => return Ok(None),
+                user => user,
+            },
+            _ => None,
+        };
+        let (deadline, brake) = (request.deadline, request.brake.clone());
+        let hold = request.start.hold();
+        let begun = match strategy {
+            Strategy::Lists => self.begin_asking_apart(deadline, brake, hold, user).await,
+            _ => {
+                let user = user.unwrap_or_else(|| nobody(dialect));
+                let question = armed::everything(dialect, &user);
+                self.begin_asking(deadline, brake, hold, &question).await
+            }
+        };
+        match begun {
+            // Most likely nobody has armed the database, or the schema is
+            // another one; the other way tells.
+            Err(error) if is_for_steps(&error) => Ok(None),
+            begun => begun.map(Some),
+        }
+    }
+
+    async fn begin_asking_apart(
+        &self,
+        deadline: Deadline,
+        brake: Brake,
+        hold: Hold,
+        user: Option<Statement>,
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+        let mut transaction = self.begin_held(deadline, brake, hold).await?;
+        match armed::ask_apart(&mut transaction, user.as_ref()).await {
+            Ok(rows) => Ok((transaction, rows)),
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}
+
 /// The users that a list of keys and e-mails names.
 fn named(list: &str) -> Option<Vec<User>> {
     let list: Vec<(String, Option<String>)> = serde_json::from_str(list).ok()?;
@@ -383,7 +411,7 @@ pub(super) fn is_few(users: u64, all: u64) -> bool {
 
 /// True for what the single steps explain better than all of them together,
 /// or can do all the same.
-fn is_for_steps(error: &Error) -> bool {
+pub(super) fn is_for_steps(error: &Error) -> bool {
     matches!(
         error,
         Error::Violation { .. } | Error::Permission { .. } | Error::Database { .. }

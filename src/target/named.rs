@@ -1,0 +1,75 @@
+//! Statements that PostgreSQL keeps under a name of ours: unlike one that the
+//! driver has prepared, such a statement can follow others in one text, and so
+//! in their round trip.
+
+use sqlx::{
+    AssertSqlSafe, Either, Executor as _, SqlSafeStr as _,
+    postgres::{PgConnection, PgRow},
+};
+use tokio_stream::StreamExt as _;
+
+use crate::dialect::Statement;
+
+/// What PostgreSQL says of a name that this connection does not know yet.
+const UNKNOWN: &str = "26000";
+
+/// Runs a text that begins a transaction, and asks a question inside it.
+pub(super) async fn ask_behind(
+    connection: &mut PgConnection,
+    begin: &str,
+    question: &Statement,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let name = name(&question.sql);
+    let text = format!("{begin}; EXECUTE {name}{}", arguments(question));
+    match last_rows(connection, &text).await {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNKNOWN) => {
+            let types = vec!["text"; question.parameters.len()];
+            let types = listed(types.into_iter().map(str::to_owned));
+            let prepare = format!("ROLLBACK; PREPARE {name}{types} AS {}", question.sql);
+            let prepare = AssertSqlSafe(prepare).into_sql_str();
+            connection.execute(sqlx::raw_sql(prepare)).await?;
+            last_rows(connection, &text).await
+        }
+        other => other,
+    }
+}
+
+/// The same text has the same name.
+fn name(sql: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    let digest = hex::encode(Sha256::digest(sql));
+    format!("resetd_{}", digest.get(..24).unwrap_or_default())
+}
+
+/// In digits, so that nothing in them can end them.
+fn arguments(question: &Statement) -> String {
+    listed(question.parameters.iter().map(|parameter| {
+        format!(
+            "pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8')",
+            hex::encode(parameter)
+        )
+    }))
+}
+
+/// In brackets, unless there is nothing.
+fn listed(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", parts.join(", ")),
+    }
+}
+
+/// What the last statement of a text answers.
+async fn last_rows(connection: &mut PgConnection, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    let text = AssertSqlSafe(text.to_owned()).into_sql_str();
+    let (mut rows, mut last) = (Vec::new(), Vec::new());
+    let mut answers = connection.fetch_many(sqlx::raw_sql(text));
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            Either::Left(_) => last = std::mem::take(&mut rows),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok(last)
+}

@@ -291,10 +291,9 @@ impl Dialect for Sqlite {
     /// SQLite keeps no running estimates; pages are counted by dbstat, which
     /// sums them only for an equality.
     fn sizes(&self) -> String {
-        "SELECT NULL, m.tbl_name, NULL, CAST(sum(s.pgsize) AS TEXT) \
-         FROM main.sqlite_schema AS m JOIN dbstat AS s ON s.name = m.name \
-         WHERE s.aggregate = 1 GROUP BY m.tbl_name"
-            .to_owned()
+        // How many bytes a table has is known to whoever reads every page of
+        // the file, which takes many times as long as counting its rows.
+        "SELECT NULL, name, NULL, NULL FROM main.sqlite_schema WHERE type = 'table'".to_owned()
     }
 
     fn arm(&self) -> Vec<String> {

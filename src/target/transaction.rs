@@ -73,18 +73,18 @@ impl Target {
         parts.join("; ")
     }
 
-    /// The same, locked as soon as it has begun: for an operation that looks
-    /// at everything once it is alone.
+    /// The same, for an operation that looks at everything once it is alone.
     pub(super) async fn begin_alone(
         &self,
         deadline: Deadline,
         brake: Brake,
-    ) -> Result<Transaction<'_>, Error> {
+        question: &Statement,
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
         let parts = [self.dialect.ample(), self.dialect.lock(Hold::Exclusive)];
         let parts: Vec<&str> = parts.into_iter().flatten().collect();
         let more = parts.join("; ");
-        let begun = self.begin_with(deadline, brake, &more, None).await?;
-        Ok(begun.0)
+        self.begin_with(deadline, brake, &more, Some(question))
+            .await
     }
 
     /// A connection can have died since it was used last, and then another

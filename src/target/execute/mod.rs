@@ -228,14 +228,14 @@ impl Target {
         };
         let (deadline, brake) = (request.deadline, request.brake.clone());
         let looks_around = wipe::looks_around(self.dialect.as_ref(), &request.start);
-        let transaction = match looks_around {
-            true => self.begin_alone(deadline, brake).await?,
-            false => self.begin_braked(deadline, brake).await?,
+        let (transaction, seen) = match looks_around {
+            true => self.begin_around(cleared.subject(), request).await?,
+            false => (self.begin_braked(deadline, brake).await?, Vec::new()),
         };
         let mut execution = Execution::new(self, transaction, cleared, request, progress);
         execution.extent = extent;
         let begun = match looks_around {
-            true => execution.look_around(self).await,
+            true => execution.look_around(self, &seen).await,
             false => execution.look_again(self).await,
         };
         let worked = match begun {

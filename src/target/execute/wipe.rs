@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Execution, Start,
+    Execution, Request, Start,
     cost::CHECKED_KEY_US,
     recheck::compare_all,
     sequences::{Left, RESTARTING},
@@ -19,9 +19,9 @@ use crate::{
     dialect::{Dialect, Row, Statement},
     failpoint,
     operation::Progress,
-    plan::Step,
+    plan::{Plan, Step},
     schema::{Origin, TableId},
-    target::{Error, Target, armed, field},
+    target::{Error, Target, armed, field, transaction::Transaction},
 };
 
 const STEP: &str = "deleting everything";
@@ -57,6 +57,34 @@ pub(super) struct Around {
 /// True when one question tells all of that.
 pub(super) fn looks_around(dialect: &dyn Dialect, start: &Start) -> bool {
     matches!(start, Start::Everything { .. }) && dialect.filled(&[]).is_some()
+}
+
+impl Target {
+    /// Begins, and reads again what the guards saw, and with it which tables
+    /// have rows and which sequences have given numbers: a statement that
+    /// every connection plans once.
+    pub(super) async fn begin_around(
+        &self,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+        let dialect = self.dialect.as_ref();
+        let filled = dialect.filled(&names(dialect, plan, wiped(plan)));
+        let questions = [
+            filled.map(|sql| of_kind("filled", &sql, 2)),
+            Some(of_kind("sequence", &dialect.sequences().1, 6)),
+            dialect.backend().map(|sql| of_kind("backend", sql, 1)),
+        ];
+        let questions: Vec<String> = questions.into_iter().flatten().collect();
+        let question = Statement::plain(armed::everything_and(dialect, &questions));
+        let (deadline, brake) = (request.deadline, request.brake.clone());
+        match self.begin_alone(deadline, brake, &question).await {
+            // A table that is asked, or that of the marker, is not there any
+            // more.
+            Err(Error::Database { .. }) => Err(Error::Changed("the schema")),
+            begun => begun,
+        }
+    }
 }
 
 impl Execution<'_> {
@@ -119,40 +147,19 @@ impl Execution<'_> {
 
     /// The tables that are wiped, in the order of the steps.
     pub(super) fn wiped(&self) -> impl Iterator<Item = TableId> {
-        let wipes = self.plan.steps().iter().filter_map(|step| match step {
-            Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
-            Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
-        });
-        wipes.flatten()
+        wiped(self.plan)
     }
 
-    /// Reads again what the guards saw, and with it which tables have rows and
-    /// which sequences have given numbers: a statement that every connection
-    /// plans once.
-    pub(super) async fn look_around(&mut self, target: &Target) -> Result<(), Error> {
+    /// Takes in what was seen as it began, after what the guards saw.
+    pub(super) async fn look_around(&mut self, target: &Target, seen: &[Row]) -> Result<(), Error> {
         failpoint::reach("begun").await;
-        let dialect = self.transaction.dialect;
-        let tables: Vec<TableId> = self.wiped().collect();
-        let filled = dialect.filled(&self.names(tables.iter()));
-        let questions = [
-            filled.map(|sql| of_kind("filled", &sql, 2)),
-            Some(of_kind("sequence", &dialect.sequences().1, 6)),
-            dialect.backend().map(|sql| of_kind("backend", sql, 1)),
-        ];
-        let questions: Vec<String> = questions.into_iter().flatten().collect();
-        let question = Statement::plain(armed::everything_and(dialect, &questions));
-        let rows = match self.transaction.ask(STEP, &question).await {
-            // A table that is asked, or that of the marker, is not there any
-            // more.
-            Err(Error::Database { .. }) => return Err(Error::Changed("the schema")),
-            other => other?,
-        };
-        compare_all(&rows, self.cleared, self.plan.schema().fingerprint())?;
-        if let Some(backend) = armed::of_kind(&rows, "backend").first() {
+        compare_all(seen, self.cleared, self.plan.schema().fingerprint())?;
+        if let Some(backend) = armed::of_kind(seen, "backend").first() {
             let backend = field(backend, 0);
             self.transaction.interruptible_by(target, backend).await?;
         }
-        let filled = armed::of_kind(&rows, "filled");
+        let tables: Vec<TableId> = self.wiped().collect();
+        let filled = armed::of_kind(seen, "filled");
         let filled = filled.iter().filter_map(|row| {
             let place: usize = field(row, 0).parse().ok()?;
             let table = tables.get(place.checked_sub(1)?)?;
@@ -160,7 +167,7 @@ impl Execution<'_> {
         });
         self.around = Some(Around {
             filled: filled.collect(),
-            sequences: armed::of_kind(&rows, "sequence"),
+            sequences: armed::of_kind(seen, "sequence"),
         });
         failpoint::reach("rechecked").await;
         Ok(())
@@ -235,10 +242,7 @@ impl Execution<'_> {
     }
 
     fn names<'t>(&self, tables: impl Iterator<Item = &'t TableId>) -> Vec<String> {
-        let (dialect, schema) = (self.transaction.dialect, self.plan.schema());
-        tables
-            .map(|&table| dialect.table(&schema.table(table).name))
-            .collect()
+        names(self.transaction.dialect, self.plan, tables.copied())
     }
 
     async fn may_truncate(&mut self, tables: &BTreeSet<TableId>) -> Result<bool, Error> {
@@ -347,6 +351,19 @@ impl Execution<'_> {
         }
         Ok(rows)
     }
+}
+
+fn wiped(plan: &Plan) -> impl Iterator<Item = TableId> {
+    let wipes = plan.steps().iter().filter_map(|step| match step {
+        Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
+        Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
+    });
+    wipes.flatten()
+}
+
+fn names(dialect: &dyn Dialect, plan: &Plan, tables: impl Iterator<Item = TableId>) -> Vec<String> {
+    let name = |table| dialect.table(&plan.schema().table(table).name);
+    tables.map(name).collect()
 }
 
 /// A question as one of several that are asked in one statement: its kind and

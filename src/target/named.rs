@@ -3,35 +3,61 @@
 //! in their round trip.
 
 use sqlx::{
-    AssertSqlSafe, Either, Executor as _, SqlSafeStr as _,
+    AssertSqlSafe, Either, Executor as _, Postgres, SqlSafeStr as _,
     postgres::{PgConnection, PgRow},
 };
 use tokio_stream::StreamExt as _;
 
+use super::warm::Lent;
 use crate::dialect::Statement;
 
-/// What PostgreSQL says of a name that this connection does not know yet.
+/// What PostgreSQL says of a name that this connection does not know.
 const UNKNOWN: &str = "26000";
+/// What it says of one that it knows already.
+const KNOWN: &str = "42P05";
 
-/// Runs a text that begins a transaction, and asks a question inside it.
+/// Runs a text that begins a transaction, and asks a question inside it. The
+/// question is prepared before, not when it turns out to be unknown: then a
+/// lock that the text has waited for would be given back, and waited for again.
+/// That happens only where the connection is another one than it was.
 pub(super) async fn ask_behind(
-    connection: &mut PgConnection,
+    connection: &mut Lent<Postgres>,
     begin: &str,
     question: &Statement,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let name = name(&question.sql);
     let text = format!("{begin}; EXECUTE {name}{}", arguments(question));
+    if connection.learns(&name) {
+        prepare(connection, &name, question).await?;
+    }
     match last_rows(connection, &text).await {
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNKNOWN) => {
-            let types = vec!["text"; question.parameters.len()];
-            let types = listed(types.into_iter().map(str::to_owned));
-            let prepare = format!("ROLLBACK; PREPARE {name}{types} AS {}", question.sql);
-            let prepare = AssertSqlSafe(prepare).into_sql_str();
-            connection.execute(sqlx::raw_sql(prepare)).await?;
+        Err(error) if is(&error, UNKNOWN) => {
+            connection.execute("ROLLBACK").await?;
+            prepare(connection, &name, question).await?;
             last_rows(connection, &text).await
         }
         other => other,
     }
+}
+
+async fn prepare(
+    connection: &mut PgConnection,
+    name: &str,
+    question: &Statement,
+) -> Result<(), sqlx::Error> {
+    let types = vec!["text"; question.parameters.len()];
+    let types = listed(types.into_iter().map(str::to_owned));
+    let prepare = format!("PREPARE {name}{types} AS {}", question.sql);
+    let prepare = AssertSqlSafe(prepare).into_sql_str();
+    match connection.execute(sqlx::raw_sql(prepare)).await {
+        Err(error) if is(&error, KNOWN) => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+fn is(error: &sqlx::Error, code: &str) -> bool {
+    let error = error.as_database_error();
+    error.and_then(|error| error.code()).as_deref() == Some(code)
 }
 
 /// The same text has the same name.

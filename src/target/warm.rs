@@ -6,6 +6,7 @@
 //! own here, which opens, tests and closes it, and the pools are a stack.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, PoisonError},
@@ -23,6 +24,9 @@ pub(super) struct Warm<D: Database> {
     pools: Arc<Vec<sqlx::Pool<D>>>,
     turns: Arc<Semaphore>,
     free: Arc<Stack>,
+    /// What the connection of each has prepared under a name of ours, as long
+    /// as it is the same connection.
+    prepared: Arc<Vec<Mutex<BTreeSet<String>>>>,
 }
 
 /// The places of the pools that nobody uses, the last one on top.
@@ -33,7 +37,8 @@ pub(super) struct Lent<D: Database> {
     // In this order: it is given back before its place is free, and that
     // before the next one has a turn.
     connection: PoolConnection<D>,
-    _place: Place,
+    prepared: Arc<Vec<Mutex<BTreeSet<String>>>>,
+    place: Place,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -49,6 +54,7 @@ impl<D: Database> Warm<D> {
             pools: Arc::new((0..most).map(|_| pool()).collect()),
             turns: Arc::new(Semaphore::new(most)),
             free: Arc::new(Stack(Mutex::new((0..most).rev().collect()))),
+            prepared: Arc::new((0..most).map(|_| Mutex::default()).collect()),
         }
     }
 
@@ -69,7 +75,8 @@ impl<D: Database> Warm<D> {
         let connection = pool.ok_or(sqlx::Error::PoolClosed)?.acquire().await?;
         Ok(Lent {
             connection,
-            _place: place,
+            prepared: Arc::clone(&self.prepared),
+            place,
             _turn: turn,
         })
     }
@@ -101,8 +108,22 @@ impl Drop for Place {
 }
 
 impl<D: Database> Lent<D> {
+    /// True when this name is new to the connection, which is taken to know it
+    /// from now on.
+    pub(super) fn learns(&self, name: &str) -> bool {
+        let prepared = self.prepared.get(self.place.index);
+        prepared.is_none_or(|prepared| {
+            let mut names = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            names.insert(name.to_owned())
+        })
+    }
+
     /// Gives it up instead of back.
     pub(super) fn close_on_drop(&mut self) {
+        if let Some(prepared) = self.prepared.get(self.place.index) {
+            let mut names = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            names.clear();
+        }
         self.connection.close_on_drop();
     }
 }
@@ -127,6 +148,7 @@ impl<D: Database> Clone for Warm<D> {
             pools: Arc::clone(&self.pools),
             turns: Arc::clone(&self.turns),
             free: Arc::clone(&self.free),
+            prepared: Arc::clone(&self.prepared),
         }
     }
 }
@@ -139,6 +161,6 @@ impl<D: Database> fmt::Debug for Warm<D> {
 
 impl<D: Database> fmt::Debug for Lent<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {}", self._place.index)
+        write!(f, "connection {}", self.place.index)
     }
 }

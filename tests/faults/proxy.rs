@@ -62,6 +62,29 @@ impl Proxy {
     }
 }
 
+/// True for the answer to the last statement of a text: PostgreSQL names the
+/// commit, and MariaDB's packets say whether more of them come.
+fn is_last(answer: &[u8]) -> bool {
+    if answer.windows(7).any(|bytes| bytes == b"COMMIT\0") {
+        return true;
+    }
+    let mut rest = answer;
+    let mut has_more = true;
+    while let [one, two, three, _, payload @ ..] = rest {
+        let length = usize::from(*one) + (usize::from(*two) << 8) + (usize::from(*three) << 16);
+        let Some((packet, behind)) = payload.split_at_checked(length) else {
+            return false;
+        };
+        // Rows changed, the last number, both short here, and the status.
+        let status = packet
+            .first_chunk()
+            .map(|[ok, _, _, status]| (*ok, *status));
+        has_more = status.is_none_or(|(ok, status)| ok == 0 && status & 8 != 0);
+        rest = behind;
+    }
+    !has_more
+}
+
 async fn pass(client: TcpStream, to: u16, fault: Arc<AtomicU8>) -> std::io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", to)).await?;
     let (mut from_client, mut to_client) = client.into_split();
@@ -69,6 +92,7 @@ async fn pass(client: TcpStream, to: u16, fault: Arc<AtomicU8>) -> std::io::Resu
     let is = |wanted: Fault| fault.load(Ordering::SeqCst) == wanted as u8;
     let mut asked = vec![0; 64 * 1024];
     let mut answered = vec![0; 64 * 1024];
+    let mut withheld = Vec::new();
     let mut is_cut = false;
     loop {
         tokio::select! {
@@ -80,17 +104,18 @@ async fn pass(client: TcpStream, to: u16, fault: Arc<AtomicU8>) -> std::io::Resu
                 if is(Fault::Swallow) {
                     continue;
                 }
-                // A simple query that is a commit and nothing else, as
-                // PostgreSQL ends it or as MariaDB begins it.
-                let is_commit = asked[..read]
-                    .windows(7)
-                    .any(|bytes| bytes == b"COMMIT\0" || bytes == b"\x03COMMIT");
+                // A text that ends with a commit, as PostgreSQL or as MariaDB
+                // is sent it.
+                let asked = &asked[..read];
+                let is_commit = asked.windows(7).any(|bytes| bytes == b"COMMIT\0")
+                    || asked.ends_with(b"COMMIT");
                 if is_commit && is(Fault::CutBeforeCommit) {
                     fault.store(0, Ordering::SeqCst);
                     return Ok(());
                 }
                 is_cut = is_commit && is(Fault::CutAfterCommit);
-                to_server.write_all(&asked[..read]).await?;
+                withheld.clear();
+                to_server.write_all(asked).await?;
             }
             read = from_server.read(&mut answered) => {
                 let read = read?;
@@ -98,8 +123,14 @@ async fn pass(client: TcpStream, to: u16, fault: Arc<AtomicU8>) -> std::io::Resu
                     return Ok(());
                 }
                 if is_cut {
-                    fault.store(0, Ordering::SeqCst);
-                    return Ok(());
+                    // What comes before the commit in its text is answered
+                    // before it is done.
+                    withheld.extend_from_slice(&answered[..read]);
+                    if is_last(&withheld) {
+                        fault.store(0, Ordering::SeqCst);
+                        return Ok(());
+                    }
+                    continue;
                 }
                 if is(Fault::Swallow) {
                     continue;

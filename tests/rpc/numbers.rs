@@ -47,8 +47,8 @@ async fn statistics_say_what_sql_says() {
         assert_eq!(told(&all.tables), tables);
         assert!(all.tables.is_sorted_by_key(|table| table.table.clone()));
         assert!(all.tables.iter().all(|table| table.exact), "SQLite counts");
-        let whole = |table: &TableStatistics| table.bytes.is_some_and(|bytes| bytes >= 4096);
-        assert!(all.tables.iter().all(whole), "{:?}", all.tables);
+        let is_told = |table: &TableStatistics| table.bytes.is_some();
+        assert!(!all.tables.iter().any(is_told), "SQLite does not know");
         assert_eq!(all.total_rows, tables.values().sum::<i64>());
         assert!(all.total_rows > 9_000 && all.next_page_token.is_empty());
         assert_eq!(all.environment, "development");

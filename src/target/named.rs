@@ -57,7 +57,7 @@ async fn prepare(
 
 fn is(error: &sqlx::Error, code: &str) -> bool {
     let error = error.as_database_error();
-    error.and_then(|error| error.code()).as_deref() == Some(code)
+    error.and_then(sqlx::error::DatabaseError::code).as_deref() == Some(code)
 }
 
 /// The same text has the same name.

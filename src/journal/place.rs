@@ -271,8 +271,8 @@ impl Connection {
 
     /// Runs statements one after another, and tells how many rows each has
     /// changed. SQLite's thread is asked once for all of them: each time costs
-    /// two switches between threads. Only this driver takes several statements
-    /// with parameters, and is not asked to by any other way in this program.
+    /// two switches between threads. Only its driver takes several statements
+    /// with parameters; the others are asked for one after another.
     pub(super) async fn script(&mut self, lines: Vec<Line>) -> Result<Vec<u64>, sqlx::Error> {
         let Self::Sqlite(connection) = self else {
             let mut changed = Vec::with_capacity(lines.len());

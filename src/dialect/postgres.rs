@@ -392,9 +392,6 @@ impl Dialect for Postgres {
         ))
     }
 
-    /// What adding a key back would not restore is left alone: a comment,
-    /// triggers that are switched off, whatever depends on it or would hear of
-    /// it, and what was never validated.
     fn strangers(&self, going: &[String], known: &[String]) -> Option<String> {
         let array = |tables: &[String]| {
             let tables: Vec<String> = tables.iter().map(|table| quoted(table)).collect();
@@ -410,6 +407,9 @@ impl Dialect for Postgres {
         ))
     }
 
+    /// What adding a key back would not restore is left alone: a comment,
+    /// triggers that are switched off, whatever depends on it or would hear of
+    /// it, and what was never validated.
     fn droppable_keys(&self, parents: &[String]) -> Option<String> {
         let parents: Vec<String> = parents.iter().map(|parent| quoted(parent)).collect();
         Some(format!(

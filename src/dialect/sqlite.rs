@@ -288,11 +288,10 @@ impl Dialect for Sqlite {
             .to_owned()
     }
 
-    /// SQLite keeps no running estimates; pages are counted by dbstat, which
-    /// sums them only for an equality.
+    /// SQLite keeps no running estimates, and how many bytes a table has is
+    /// known only to whoever reads every page of the file, which takes many
+    /// times as long as counting its rows.
     fn sizes(&self) -> String {
-        // How many bytes a table has is known to whoever reads every page of
-        // the file, which takes many times as long as counting its rows.
         "SELECT NULL, name, NULL, NULL FROM main.sqlite_schema WHERE type = 'table'".to_owned()
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Error,
     pen::End,
-    place::{Connection, Line, Pool, field, values},
+    place::{Changes, Connection, Line, Pool, field, values},
     seal::Keys,
 };
 
@@ -99,8 +99,12 @@ pub(super) fn append(chain: &str, head: &Head, link: &Link<'_>) -> (Line, Head) 
         link.body,
         hash
     ];
-    let sql = sql.into();
-    (Line { sql, values }, next)
+    let line = Line {
+        sql: sql.into(),
+        values,
+        changes: Changes::One,
+    };
+    (line, next)
 }
 
 /// The head of a chain, and up to where it was pruned, as the anchor says. It

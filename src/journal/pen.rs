@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Begun, Closed, Repeat, State,
     chain::{self, Head, Link},
-    place::{Connection, Line, Row, Value, field, values},
+    place::{Changes, Connection, Line, Row, Value, field, values},
     seal::Keys,
     stamp,
     writer::{Answer, Beginning, Closing, Command, Event, REQUEST_DAYS},
@@ -19,18 +19,16 @@ use super::{
 
 /// Writes within one transaction.
 pub(super) struct Pen<'a> {
-    pub(super) connection: &'a mut Connection,
-    pub(super) keys: &'a Keys,
-    pub(super) chain: &'a str,
-    pub(super) trust: Trust,
+    connection: &'a mut Connection,
+    keys: &'a Keys,
+    chain: &'a str,
+    trust: Trust,
     /// Where the chain ends now.
-    pub(super) end: End,
+    end: End,
     /// Where it ends by its anchor, if it has one.
-    pub(super) anchored: Option<End>,
+    anchored: Option<End>,
     /// What is to be written.
-    pub(super) lines: Vec<Line>,
-    /// Those of them that have to change one row.
-    pub(super) certain: Vec<usize>,
+    lines: Vec<Line>,
 }
 
 /// The two ends of a chain: the last record, and the last that was pruned.
@@ -65,7 +63,27 @@ impl From<sqlx::Error> for Slip {
     }
 }
 
-impl Pen<'_> {
+impl<'a> Pen<'a> {
+    /// One that writes to a chain, of which it is known where it is anchored,
+    /// or not.
+    pub(super) fn new(
+        connection: &'a mut Connection,
+        keys: &'a Keys,
+        chain: &'a str,
+        trust: Trust,
+        anchored: Option<End>,
+    ) -> Self {
+        Self {
+            connection,
+            keys,
+            chain,
+            trust,
+            end: anchored.clone().unwrap_or_default(),
+            anchored,
+            lines: Vec::new(),
+        }
+    }
+
     /// Begins the transaction, in SQLite together with the first of what is
     /// written, and finds out where the chain ends unless that is known.
     pub(super) async fn open(&mut self) -> Result<(), Slip> {
@@ -76,32 +94,47 @@ impl Pen<'_> {
         if self.anchored.is_none() {
             self.flush().await?;
             self.anchored = chain::anchored(self.connection, self.chain).await?;
+            self.end = self.anchored.clone().unwrap_or_default();
         }
-        self.end = self.anchored.clone().unwrap_or_default();
         Ok(())
+    }
+
+    /// Writes what is left, and says where the chain ends now.
+    pub(super) async fn finish(mut self) -> Result<End, Slip> {
+        self.anchor();
+        self.flush().await?;
+        Ok(self.end)
     }
 
     /// Has a statement written with what comes next.
     fn put(&mut self, sql: impl Into<Cow<'static, str>>, values: Vec<Value>) {
-        let sql = sql.into();
-        self.lines.push(Line { sql, values });
+        self.put_changing(Changes::Any, sql, values);
     }
 
-    /// The same for one that has to change one row.
-    fn put_certain(&mut self, sql: &'static str, values: Vec<Value>) {
-        self.certain.push(self.lines.len());
-        self.put(sql, values);
+    fn put_changing(
+        &mut self,
+        changes: Changes,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Value>,
+    ) {
+        let sql = sql.into();
+        self.lines.push(Line {
+            sql,
+            values,
+            changes,
+        });
     }
 
     /// Writes what was gathered.
-    pub(super) async fn flush(&mut self) -> Result<(), Slip> {
+    async fn flush(&mut self) -> Result<(), Slip> {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let certain = std::mem::take(&mut self.certain);
-        let changed = self.connection.script(std::mem::take(&mut self.lines));
-        let changed = changed.await?;
-        match certain.iter().all(|&line| changed.get(line) == Some(&1)) {
+        let lines = std::mem::take(&mut self.lines);
+        let wanted: Vec<Changes> = lines.iter().map(|line| line.changes).collect();
+        let changed = self.connection.script(lines).await?;
+        let is_so = |(wanted, rows): (Changes, u64)| wanted == Changes::Any || rows == 1;
+        match wanted.len() == changed.len() && wanted.into_iter().zip(changed).all(is_so) {
             true => Ok(()),
             false => Err(Slip::Mistaken),
         }
@@ -189,7 +222,7 @@ impl Pen<'_> {
     }
 
     /// Says where the chain ends, under a seal, unless that is said already.
-    pub(super) fn anchor(&mut self) {
+    fn anchor(&mut self) {
         if self.anchored.as_ref() == Some(&self.end) {
             return;
         }
@@ -214,7 +247,7 @@ impl Pen<'_> {
                  pruned_hash = $6 WHERE chain = $1 AND number = $7 AND pruned_number = $8"
             }
         };
-        self.put_certain(sql, values);
+        self.put_changing(Changes::One, sql, values);
         self.anchored = Some(self.end.clone());
     }
 
@@ -330,7 +363,7 @@ impl Pen<'_> {
             closing.took_us,
         ];
         if self.trust == Trust::Given {
-            self.put_certain(sql, values);
+            self.put_changing(Changes::One, sql, values);
         } else if self.run(sql, values).await? == 0 {
             return Ok(Closed::Already);
         }
@@ -363,16 +396,8 @@ impl Pen<'_> {
             if chain != self.chain
                 && let Some(end) = chain::anchored(self.connection, &chain).await?
             {
-                let mut pen = Pen {
-                    connection: self.connection,
-                    keys: self.keys,
-                    chain: &chain,
-                    trust: Trust::Withheld,
-                    end: end.clone(),
-                    anchored: Some(end),
-                    lines: Vec::new(),
-                    certain: Vec::new(),
-                };
+                let trust = Trust::Withheld;
+                let mut pen = Pen::new(self.connection, self.keys, &chain, trust, Some(end));
                 pruned += Box::pin(pen.prune_own(before)).await?;
             }
         }

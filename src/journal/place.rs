@@ -68,6 +68,14 @@ pub(super) enum Value {
 pub(super) struct Line {
     pub(super) sql: Cow<'static, str>,
     pub(super) values: Vec<Value>,
+    pub(super) changes: Changes,
+}
+
+/// How many rows a statement has to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changes {
+    Any,
+    One,
 }
 
 /// A row of an answer, all of it text.

@@ -293,16 +293,7 @@ impl Writer {
         trust: Trust,
         known: Option<End>,
     ) -> Result<(Vec<Answer>, End), Slip> {
-        let mut pen = Pen {
-            connection,
-            keys: &self.desk.keys,
-            chain: &self.chain,
-            trust,
-            end: End::default(),
-            anchored: known,
-            lines: Vec::new(),
-            certain: Vec::new(),
-        };
+        let mut pen = Pen::new(connection, &self.desk.keys, &self.chain, trust, known);
         pen.open().await?;
         let mut answers = Vec::with_capacity(commands.len());
         let mut commands = commands.iter().peekable();
@@ -321,9 +312,7 @@ impl Writer {
             pen.events(&events);
             answers.extend(events.iter().map(|_| Answer::Rows(1)));
         }
-        pen.anchor();
-        pen.flush().await?;
-        Ok((answers, pen.end))
+        Ok((answers, pen.finish().await?))
     }
 }
 

@@ -6,16 +6,14 @@ use std::{
 };
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
-    SqlSafeStr as _,
-    postgres::{self, PgConnectOptions, PgPoolOptions, PgSslMode},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    postgres::{self, PgConnectOptions, PgPoolOptions, PgQueryResult, PgSslMode},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult},
 };
-
-use tokio_stream::StreamExt as _;
 
 use super::{
     Brake, LOCK_TIMEOUT,
+    answers::{self, Done},
     fault::{Error, Fault},
     mariadb, named,
     warm::{Lent, Warm},
@@ -119,15 +117,6 @@ pub(super) struct Interrupter {
 enum Server {
     Postgres(Warm<sqlx::Postgres>),
     MySql(Warm<sqlx::MySql>),
-}
-
-/// What one of several statements has done.
-#[derive(Debug, Default)]
-pub(super) struct Done {
-    /// How many rows it changed.
-    pub(super) changed: u64,
-    /// What it answered.
-    pub(super) rows: Vec<Row>,
 }
 
 impl Interrupter {
@@ -296,11 +285,6 @@ impl Pool {
     }
 }
 
-/// The columns of a row, all of which are text.
-fn texts_of(row: &postgres::PgRow) -> Result<Row, sqlx::Error> {
-    (0..row.len()).map(|index| row.try_get(index)).collect()
-}
-
 /// Every option that the environment could set is set here: nothing but the
 /// address decides where the connection leads.
 fn server_options(credentials: &Credentials) -> PgConnectOptions {
@@ -410,8 +394,8 @@ impl Session {
         &mut self,
         statements: &[Statement],
     ) -> Result<Vec<Done>, (usize, Fault)> {
-        let mut done = Vec::with_capacity(statements.len());
         let Self::Postgres(connection) = self else {
+            let mut done = Vec::with_capacity(statements.len());
             for statement in statements {
                 let changed = self.run(statement).await;
                 let changed = changed.map_err(|fault| (done.len(), fault))?;
@@ -424,22 +408,9 @@ impl Session {
         };
         let texts: Vec<&str> = statements.iter().map(|s| s.sql.as_str()).collect();
         let sql = AssertSqlSafe(texts.join(";\n")).into_sql_str();
-        let mut rows = Vec::new();
-        let mut answers = connection.fetch_many(sqlx::raw_sql(sql));
-        while let Some(answer) = answers.next().await {
-            let answer = answer.and_then(|answer| match answer {
-                Either::Left(end) => Ok(Either::Left(end)),
-                Either::Right(row) => texts_of(&row).map(Either::Right),
-            });
-            match answer.map_err(|error| (done.len(), Fault::of(&Postgres, error)))? {
-                Either::Left(end) => done.push(Done {
-                    changed: end.rows_affected(),
-                    rows: std::mem::take(&mut rows),
-                }),
-                Either::Right(row) => rows.push(row),
-            }
-        }
-        Ok(done)
+        let ended = connection.fetch_many(sqlx::raw_sql(sql));
+        let done = answers::each(ended, PgQueryResult::rows_affected).await;
+        done.map_err(|(place, error)| (place, Fault::of(&Postgres, error)))
     }
 
     /// Runs several statements of one text and tells what each has done. On
@@ -454,22 +425,9 @@ impl Session {
             let error = sqlx::Error::Configuration(text.into());
             return with!(self, _connection => Err(error));
         };
-        let (mut done, mut rows) = (Vec::new(), Vec::new());
-        let mut answers = connection.fetch_many(query!(statement, true));
-        while let Some(answer) = answers.next().await {
-            match answer.map_err(|error| Fault::of(&Sqlite, error))? {
-                Either::Left(end) => done.push(Done {
-                    changed: end.rows_affected(),
-                    rows: std::mem::take(&mut rows),
-                }),
-                Either::Right(row) => {
-                    let texts = (0..row.len()).map(|index| row.try_get(index));
-                    let texts = texts.collect::<Result<Row, _>>();
-                    rows.push(texts.map_err(|error| Fault::of(&Sqlite, error))?);
-                }
-            }
-        }
-        Ok(done)
+        let ended = connection.fetch_many(query!(statement, true));
+        let done = answers::each(ended, SqliteQueryResult::rows_affected).await;
+        done.map_err(|(_, error)| Fault::of(&Sqlite, error))
     }
 
     /// Runs a query whose columns are all text.
@@ -480,17 +438,12 @@ impl Session {
         if let (Self::Postgres(connection), []) = (&mut *self, statement.parameters.as_slice()) {
             let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
             let rows = connection.fetch_all(sqlx::raw_sql(sql)).await;
-            let rows = rows.and_then(|rows| rows.iter().map(texts_of).collect());
+            let rows = rows.and_then(|rows| answers::all_texts(&rows));
             return rows.map_err(|error| Fault::of(&Postgres, error));
         }
         with!(self, connection => {
-            match connection.fetch_all(query!(statement)).await {
-                Ok(rows) => rows
-                    .iter()
-                    .map(|row| (0..row.len()).map(|index| row.try_get(index)).collect())
-                    .collect(),
-                Err(error) => Err(error),
-            }
+            let rows = connection.fetch_all(query!(statement)).await;
+            rows.and_then(|rows| answers::all_texts(&rows))
         })
     }
 
@@ -498,13 +451,8 @@ impl Session {
     /// this connection: it is prepared once.
     pub(super) async fn ask(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
         with!(self, connection => {
-            match connection.fetch_all(query!(statement, true)).await {
-                Ok(rows) => rows
-                    .iter()
-                    .map(|row| (0..row.len()).map(|index| row.try_get(index)).collect())
-                    .collect(),
-                Err(error) => Err(error),
-            }
+            let rows = connection.fetch_all(query!(statement, true)).await;
+            rows.and_then(|rows| answers::all_texts(&rows))
         })
     }
 
@@ -520,7 +468,7 @@ impl Session {
             return self.ask(question).await;
         };
         let rows = named::ask_behind(connection, begin, question).await;
-        let rows = rows.and_then(|rows| rows.iter().map(texts_of).collect());
+        let rows = rows.and_then(|rows| answers::all_texts(&rows));
         rows.map_err(|error| Fault::of(&Postgres, error))
     }
 

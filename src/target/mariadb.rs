@@ -1,16 +1,16 @@
 //! Connections to MariaDB: how they are made, and what a session is set to.
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
-    SqlSafeStr as _,
-    mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlSslMode},
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    mysql::{
+        MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlQueryResult, MySqlSslMode,
+    },
 };
-
-use tokio_stream::StreamExt as _;
 
 use super::{
     LOCK_TIMEOUT,
-    connection::{CONNECTIONS, Credentials, Done, TRUSTED},
+    answers::{self, Done},
+    connection::{CONNECTIONS, Credentials, TRUSTED},
     fault::{Error, Fault},
     warm::Warm,
 };
@@ -153,12 +153,7 @@ pub(super) async fn query(
             connection.fetch_all(query).await
         }
     };
-    let rows = answer.and_then(|rows| {
-        let texts = rows
-            .iter()
-            .map(|row| (0..row.len()).map(|index| row.try_get(index)).collect());
-        texts.collect()
-    });
+    let rows = answer.and_then(|rows| answers::all_texts(&rows));
     rows.map_err(|error| Fault::of(&MySql, error))
 }
 
@@ -168,20 +163,7 @@ pub(super) async fn script(
     statement: &Statement,
 ) -> Result<Vec<Done>, Fault> {
     let sql = AssertSqlSafe(statement.sql.clone()).into_sql_str();
-    let (mut done, mut rows) = (Vec::new(), Vec::new());
-    let mut answers = connection.fetch_many(sqlx::raw_sql(sql));
-    while let Some(answer) = answers.next().await {
-        match answer.map_err(|error| Fault::of(&MySql, error))? {
-            Either::Left(end) => done.push(Done {
-                changed: end.rows_affected(),
-                rows: std::mem::take(&mut rows),
-            }),
-            Either::Right(row) => {
-                let texts = (0..row.len()).map(|index| row.try_get(index));
-                let texts = texts.collect::<Result<Row, _>>();
-                rows.push(texts.map_err(|error| Fault::of(&MySql, error))?);
-            }
-        }
-    }
-    Ok(done)
+    let ended = connection.fetch_many(sqlx::raw_sql(sql));
+    let done = answers::each(ended, MySqlQueryResult::rows_affected).await;
+    done.map_err(|(_, error)| Fault::of(&MySql, error))
 }

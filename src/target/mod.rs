@@ -6,6 +6,7 @@
 
 mod account;
 mod advice;
+mod answers;
 mod armed;
 mod brake;
 mod connection;

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     Brake, Deadline, Error, LOCK_TIMEOUT, Target,
-    connection::{Done, Interrupter, Session},
+    answers::Done,
+    connection::{Interrupter, Session},
     fault::Fault,
 };
 use crate::dialect::{Class, Dialect, Hold, Row, Statement};
@@ -38,66 +39,26 @@ impl Target {
         deadline: Deadline,
         brake: Brake,
     ) -> Result<Transaction<'_>, Error> {
-        let begun = self.begin_with(deadline, brake, "", None).await?;
+        let begun = self.begin_with(deadline, brake, &[], None).await?;
         Ok(begun.0)
     }
 
-    /// The same, with the target locked and prepared statements ready, in one
-    /// round trip.
-    pub(super) async fn begin_held(
-        &self,
-        deadline: Deadline,
-        brake: Brake,
-        hold: Hold,
-    ) -> Result<Transaction<'_>, Error> {
-        let held = self.held(hold);
-        let begun = self.begin_with(deadline, brake, &held, None).await?;
-        Ok(begun.0)
-    }
-
-    /// The same, with a first question answered.
-    pub(super) async fn begin_asking(
-        &self,
-        deadline: Deadline,
-        brake: Brake,
-        hold: Hold,
-        question: &Statement,
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        self.begin_with(deadline, brake, &self.held(hold), Some(question))
-            .await
-    }
-
-    fn held(&self, hold: Hold) -> String {
-        let parts = [self.dialect.prepared(), self.dialect.lock(hold)];
-        let parts: Vec<&str> = parts.into_iter().flatten().collect();
-        parts.join("; ")
-    }
-
-    /// The same, for an operation that looks at everything once it is alone.
-    pub(super) async fn begin_alone(
-        &self,
-        deadline: Deadline,
-        brake: Brake,
-        question: &Statement,
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let parts = [self.dialect.ample(), self.dialect.lock(Hold::Exclusive)];
-        let parts: Vec<&str> = parts.into_iter().flatten().collect();
-        let more = parts.join("; ");
-        self.begin_with(deadline, brake, &more, Some(question))
-            .await
-    }
-
+    /// The same, with what is set and locked in the same round trip, and a
+    /// first question answered.
+    ///
     /// A connection can have died since it was used last, and then another
     /// one is asked.
-    async fn begin_with(
+    pub(super) async fn begin_with(
         &self,
         deadline: Deadline,
         brake: Brake,
-        more: &str,
+        more: &[Option<&str>],
         question: Option<&Statement>,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        match self.open(deadline, brake.clone(), more, question).await {
-            Err(Error::Unavailable(_)) => self.open(deadline, brake, more, question).await,
+        let more: Vec<&str> = more.iter().copied().flatten().collect();
+        let more = more.join("; ");
+        match self.open(deadline, brake.clone(), &more, question).await {
+            Err(Error::Unavailable(_)) => self.open(deadline, brake, &more, question).await,
             other => other,
         }
     }

@@ -12,6 +12,7 @@ mod digest;
 mod elsewhere;
 mod find;
 mod lists;
+mod look;
 mod recheck;
 mod roots;
 mod sequences;

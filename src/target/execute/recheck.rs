@@ -42,33 +42,19 @@ pub(in crate::target) async fn recheck<T>(
 ) -> Result<(), Error> {
     transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
-    if dialect.by_index().is_some() {
-        let rows = match armed::ask_apart(transaction, None).await {
-            // The table of the marker is not there any more.
-            Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
-            other => other?,
-        };
-        return compare_all(&rows, cleared, fingerprint);
-    }
-    if dialect.prepared().is_some() || dialect.keeps_tables() {
-        let question = armed::everything(dialect, &nobody(dialect));
-        let rows = match transaction.ask("reading the marker", &question).await {
-            // The table of the marker is not there any more.
-            Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
-            other => other?,
-        };
-        return compare_all(&rows, cleared, fingerprint);
-    }
-    let seen = armed::seen(transaction.session(), dialect).await?;
-    compare(&seen, cleared.seen())?;
-    let question = Statement::plain(dialect.catalogue().fingerprint);
-    let now = transaction.session().text(&question).await?;
-    if now != fingerprint {
-        // What was stopped while the catalogue was read can be a part of it.
-        transaction.in_time("reading the catalogue")?;
-        return Err(Error::Changed("the schema"));
-    }
-    Ok(())
+    let asked = match dialect.by_index() {
+        Some(_) => armed::ask_apart(transaction, None).await,
+        None => {
+            let question = armed::everything(dialect, &nobody(dialect));
+            transaction.ask("reading the marker", &question).await
+        }
+    };
+    let rows = match asked {
+        // The table of the marker is not there any more.
+        Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
+        other => other?,
+    };
+    compare_all(&rows, cleared, fingerprint)
 }
 
 /// A root that nobody is.

@@ -11,21 +11,19 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use super::{
-    Execution, NAMED_USERS, Request, Start, Strategy,
+    Execution, NAMED_USERS, Start, Strategy,
     find::{Extent, blocked},
-    recheck::{compare_all, nobody},
-    roots::{exactly, passed_over, root},
+    recheck::compare_all,
+    roots::{exactly, passed_over},
     texts::about,
 };
 use crate::{
-    dialect::{Eligible, Hold, Part, Renderer, Row, Seed, Statement, Tally, reachable},
+    dialect::{Eligible, Part, Renderer, Row, Seed, Tally, reachable},
     failpoint,
     guard::{self, UserFacts},
     operation::{Changes, Progress, User},
-    plan::{Check, Plan, SetId, Step},
-    target::{
-        Brake, Deadline, Error, Target, armed, connection::Done, field, transaction::Transaction,
-    },
+    plan::{Check, SetId, Step},
+    target::{Error, answers::Done, armed, field},
 };
 
 pub(super) const STEP: &str = "resetting everything in one statement";
@@ -338,59 +336,6 @@ pub(super) fn tallied(parts: &[Part], done: Vec<Done>) -> Option<(Vec<Tally>, Ro
         }
     }
     Some((tallies, row))
-}
-
-impl Target {
-    /// Begins, and looks at what the guards saw, and for the user where it is
-    /// one; nothing when that is no case for few round trips.
-    pub(super) async fn begin_looking(
-        &self,
-        strategy: Strategy,
-        plan: &Plan,
-        request: &Request,
-    ) -> Result<Option<(Transaction<'_>, Vec<Row>)>, Error> {
-        let dialect = self.dialect.as_ref();
-        let user = match &request.start {
-            Start::User { user, .. } => match root(dialect, plan, user, strategy) {
-                None => return Ok(None),
-                user => user,
-            },
-            _ => None,
-        };
-        let (deadline, brake) = (request.deadline, request.brake.clone());
-        let hold = request.start.hold();
-        let begun = match strategy {
-            Strategy::Lists => self.begin_asking_apart(deadline, brake, hold, user).await,
-            _ => {
-                let user = user.unwrap_or_else(|| nobody(dialect));
-                let question = armed::everything(dialect, &user);
-                self.begin_asking(deadline, brake, hold, &question).await
-            }
-        };
-        match begun {
-            // Most likely nobody has armed the database, or the schema is
-            // another one; the other way tells.
-            Err(error) if is_for_steps(&error) => Ok(None),
-            begun => begun.map(Some),
-        }
-    }
-
-    async fn begin_asking_apart(
-        &self,
-        deadline: Deadline,
-        brake: Brake,
-        hold: Hold,
-        user: Option<Statement>,
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let mut transaction = self.begin_held(deadline, brake, hold).await?;
-        match armed::ask_apart(&mut transaction, user.as_ref()).await {
-            Ok(rows) => Ok((transaction, rows)),
-            Err(error) => {
-                transaction.rollback().await;
-                Err(error)
-            }
-        }
-    }
 }
 
 /// The users that a list of keys and e-mails names.

@@ -16,7 +16,7 @@ use super::{
     sequences::{Left, RESTARTING},
 };
 use crate::{
-    dialect::{Dialect, Row, Statement},
+    dialect::{Dialect, Hold, Row, Statement},
     failpoint,
     operation::Progress,
     plan::{Plan, Step},
@@ -78,7 +78,9 @@ impl Target {
         let questions: Vec<String> = questions.into_iter().flatten().collect();
         let question = Statement::plain(armed::everything_and(dialect, &questions));
         let (deadline, brake) = (request.deadline, request.brake.clone());
-        match self.begin_alone(deadline, brake, &question).await {
+        let alone = [dialect.ample(), dialect.lock(Hold::Exclusive)];
+        let begun = self.begin_with(deadline, brake, &alone, Some(&question));
+        match begun.await {
             // A table that is asked, or that of the marker, is not there any
             // more.
             Err(Error::Database { .. }) => Err(Error::Changed("the schema")),
@@ -268,15 +270,14 @@ impl Execution<'_> {
             .map(|name| format!("(SELECT CAST(count(*) AS TEXT) FROM {name})"))
             .collect();
         let names = names.join(", ");
-        self.transaction.batch("SAVEPOINT resetd_truncate").await?;
         let lock = format!("LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE NOWAIT");
+        if !self.attempt(STEP, &lock).await? {
+            return Ok(BTreeMap::new());
+        }
         let counts = Statement::plain(format!("SELECT {}", counts.join(", ")));
         let truncate = format!("TRUNCATE {names}");
-        let done = match self.transaction.batch(&lock).await {
-            Ok(()) => match self.transaction.query(STEP, &counts).await {
-                Ok(rows) => self.transaction.batch(&truncate).await.map(|()| rows),
-                Err(error) => Err(error),
-            },
+        let done = match self.transaction.query(STEP, &counts).await {
+            Ok(rows) => self.transaction.batch(&truncate).await.map(|()| rows),
             Err(error) => Err(error),
         };
         match done {
@@ -286,8 +287,7 @@ impl Execution<'_> {
                 Ok(tables.iter().copied().zip(counts).collect())
             }
             Err(Error::Busy | Error::Permission { .. } | Error::Database { .. }) => {
-                let undo = "ROLLBACK TO SAVEPOINT resetd_truncate";
-                self.transaction.batch(undo).await?;
+                self.retreat().await?;
                 Ok(BTreeMap::new())
             }
             Err(error) => Err(error),

@@ -83,6 +83,9 @@ pub enum Hold {
     Exclusive,
 }
 
+/// Questions that are united to one: SQLite takes 500 at most.
+const UNITED: usize = 400;
+
 /// What an error of the database means to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -311,10 +314,39 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn begin(&self, patience: Duration, time: Option<Duration>) -> String;
 
     /// Asks, of tables of the target, which have rows: their places in the
-    /// list, from 1, and the bytes of their rows. Nothing where that is no one
-    /// question.
-    fn filled(&self, tables: &[String]) -> Option<String> {
-        let _ = tables;
+    /// list, from 1, and the bytes of their rows, where those are known.
+    fn filled(&self, tables: &[String]) -> String {
+        let asked: Vec<String> = (1..)
+            .zip(tables)
+            .map(|(place, table)| {
+                format!("SELECT '{place}', NULL WHERE EXISTS (SELECT 1 FROM {table})")
+            })
+            .collect();
+        let parts: Vec<String> = asked
+            .chunks(UNITED)
+            .map(|part| format!("SELECT * FROM ({}) AS f", part.join(" UNION ALL ")))
+            .collect();
+        match parts.is_empty() {
+            true => "SELECT NULL, NULL WHERE 1 = 0".to_owned(),
+            false => parts.join(" UNION ALL "),
+        }
+    }
+
+    /// True when questions that are asked together are several statements of
+    /// one text, instead of one.
+    fn asks_apart(&self) -> bool {
+        false
+    }
+
+    /// True when a transaction can begin without any check of foreign keys,
+    /// whatever our role may do.
+    fn begins_unchecked(&self) -> bool {
+        false
+    }
+
+    /// Has the checks of foreign keys wait for the commit, where `begin` does
+    /// not say it, and where they can wait.
+    fn defer(&self) -> Option<&'static str> {
         None
     }
 

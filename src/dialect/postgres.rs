@@ -345,7 +345,7 @@ impl Dialect for Postgres {
 
     /// A list of hundreds of columns takes longer to be answered than an array
     /// of them.
-    fn filled(&self, tables: &[String]) -> Option<String> {
+    fn filled(&self, tables: &[String]) -> String {
         let asked: Vec<String> = tables
             .iter()
             .map(|table| {
@@ -356,11 +356,11 @@ impl Dialect for Postgres {
                 )
             })
             .collect();
-        Some(format!(
+        format!(
             "SELECT u.place::text, u.bytes FROM unnest(ARRAY[{}]::text[]) \
              WITH ORDINALITY AS u(bytes, place) WHERE u.bytes IS NOT NULL",
             asked.join(", ")
-        ))
+        )
     }
 
     fn backend(&self) -> Option<&'static str> {

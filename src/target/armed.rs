@@ -178,24 +178,54 @@ pub(super) async fn seen(session: &mut Session, dialect: &dyn Dialect) -> Result
     })
 }
 
+/// A question that is asked together with what the guards saw.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// What its answers are found by among all of them.
+    pub(super) kind: &'static str,
+    /// How many columns they have, of which there are eight at most.
+    pub(super) columns: usize,
+    /// What is asked.
+    pub(super) statement: Statement,
+}
+
 /// Asks everything that [`seen`] asks, the fingerprint of the schema, and
-/// `root`, a question with two columns, at once. It is no question for a
-/// database that was never armed.
-pub(super) fn everything(dialect: &dyn Dialect, root: &Statement) -> Statement {
-    let root_rows = "SELECT 'root', a, b, NULL, NULL, NULL, NULL, NULL, NULL FROM resetd_root";
-    let sql = format!(
-        "WITH resetd_root (a, b) AS ({}) {}",
-        root.sql,
-        everything_and(dialect, &[root_rows.to_owned()])
+/// more, at once; one question of all of them may have parameters. It is no
+/// question for a database that was never armed.
+pub(super) fn everything(dialect: &dyn Dialect, more: &[Question]) -> Statement {
+    let mut sql = format!(
+        "SELECT 'identity', i.* , NULL, NULL, NULL, NULL FROM ({}) AS i \
+         UNION ALL SELECT 'marker', m.* FROM ({}) AS m \
+         UNION ALL SELECT 'schema', f.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
+         FROM ({}) AS f",
+        dialect.identity(),
+        markers(dialect),
+        dialect.catalogue().fingerprint,
     );
-    Statement::new(sql, root.parameters.clone())
+    let mut named = Vec::new();
+    for question in more {
+        let columns: Vec<String> = (0..question.columns).map(|c| format!("c{c}")).collect();
+        let missing = std::iter::repeat_n("NULL", 8_usize.saturating_sub(question.columns));
+        let told: Vec<&str> = columns.iter().map(String::as_str).chain(missing).collect();
+        let (kind, text) = (question.kind, &question.statement.sql);
+        named.push(format!("resetd_{kind} ({}) AS ({text})", columns.join(", ")));
+        sql += &format!(
+            " UNION ALL SELECT '{kind}', {} FROM resetd_{kind}",
+            told.join(", ")
+        );
+    }
+    if !named.is_empty() {
+        sql = format!("WITH {} {sql}", named.join(", "));
+    }
+    let parameters = more.iter().flat_map(|question| &question.statement.parameters);
+    Statement::new(sql, parameters.cloned().collect())
 }
 
 /// Asks what [`everything`] asks, in one round trip although each is a question
 /// of its own; the answers are the same.
 pub(super) async fn ask_apart(
     transaction: &mut Transaction<'_>,
-    root: Option<&Statement>,
+    more: &[Question],
 ) -> Result<Vec<Row>, Error> {
     let dialect = transaction.dialect;
     let questions = [
@@ -203,8 +233,9 @@ pub(super) async fn ask_apart(
         ("marker", markers(dialect)),
         ("schema", dialect.catalogue().fingerprint),
     ];
-    let root = root.map(|root| ("root", root.sql.clone()));
-    let questions = questions.into_iter().chain(root);
+    let more = more.iter();
+    let more = more.map(|question| (question.kind, question.statement.sql.clone()));
+    let questions = questions.into_iter().chain(more);
     let (kinds, texts): (Vec<&str>, Vec<String>) = questions.unzip();
     let text = Statement::plain(texts.join(";\n"));
     let done = transaction.script("reading the marker", &text).await?;
@@ -227,25 +258,7 @@ fn markers(dialect: &dyn Dialect) -> String {
     )
 }
 
-/// The same with further questions, each of which answers its kind and eight
-/// columns.
-pub(super) fn everything_and(dialect: &dyn Dialect, more: &[String]) -> String {
-    let sql = format!(
-        "SELECT 'identity', i.* , NULL, NULL, NULL, NULL FROM ({}) AS i \
-         UNION ALL SELECT 'marker', id, environment, database_name, server_identity, armed_by, \
-         armed_at, expires_at, {} FROM {} \
-         UNION ALL SELECT 'schema', f.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
-         FROM ({}) AS f",
-        dialect.identity(),
-        dialect.as_text("protected"),
-        dialect.own_table("marker"),
-        dialect.catalogue().fingerprint,
-    );
-    let more = more.iter().map(|question| format!(" UNION ALL {question}"));
-    more.fold(sql, |sql, question| sql + &question)
-}
-
-/// The rows of one kind, of the answers to [`everything_and`].
+/// The rows of one kind, of the answers to [`everything`].
 pub(super) fn of_kind(rows: &[Row], kind: &str) -> Vec<Row> {
     let rows = rows.iter().filter(|row| field(row, 0) == kind);
     rows.map(|row| row.iter().skip(1).cloned().collect())

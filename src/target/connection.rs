@@ -8,6 +8,7 @@ use std::{
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
     postgres::{self, PgConnectOptions, PgPoolOptions, PgQueryResult, PgSslMode},
+    mysql::MySqlQueryResult,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult},
 };
 
@@ -84,6 +85,16 @@ pub enum Credentials {
     },
 }
 
+/// Whether a database checks for each row that goes what refers to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Checks {
+    /// It does.
+    #[default]
+    Made,
+    /// It does not: whoever says so makes sure that nothing refers to it.
+    SwitchedOff,
+}
+
 /// The connections of one target.
 #[derive(Debug)]
 pub(super) enum Pool {
@@ -91,6 +102,9 @@ pub(super) enum Pool {
         /// One connection: SQLite has one writer at a time, and waiting for a
         /// turn here is fair, which its own locks are not.
         writer: Warm<sqlx::Sqlite>,
+        /// One that watches no foreign keys, for whoever has the writer's turn:
+        /// to switch that, a connection prepares all its statements again.
+        unchecked: Warm<sqlx::Sqlite>,
         reader: Warm<sqlx::Sqlite>,
     },
     Postgres(Warm<sqlx::Postgres>),
@@ -217,6 +231,10 @@ impl Pool {
                 let writer = writer.map_err(Error::Unavailable)?;
                 Ok(Self::Sqlite {
                     writer: Warm::new(1, || writer.clone()),
+                    unchecked: Warm::new(1, || {
+                        let options = options.clone().foreign_keys(false);
+                        pool.clone().connect_lazy_with(options)
+                    }),
                     reader: Warm::new(READERS, || pool.clone().connect_lazy_with(options.clone())),
                 })
             }
@@ -264,19 +282,40 @@ impl Pool {
         }
     }
 
-    /// A connection for changing: the right to be the one who does.
-    pub(super) async fn acquire_writer(&self, patience: Duration) -> Result<Session, Error> {
+    /// A connection for changing, and the right to be the one who does, where
+    /// that is another one.
+    pub(super) async fn acquire_writer(
+        &self,
+        patience: Duration,
+        checks: Checks,
+    ) -> Result<(Session, Option<Session>), Error> {
         match self {
-            Self::Sqlite { writer, .. } => writer.take(patience).await.map(Session::Sqlite),
-            Self::Postgres(pool) => pool.take(patience).await.map(Session::Postgres),
-            Self::MySql(pool) => pool.take(patience).await.map(Session::MySql),
+            Self::Sqlite {
+                writer, unchecked, ..
+            } => {
+                let writer = writer.take(patience).await.map(Session::Sqlite)?;
+                match checks {
+                    Checks::Made => Ok((writer, None)),
+                    Checks::SwitchedOff => {
+                        let unchecked = unchecked.take(patience).await.map(Session::Sqlite)?;
+                        Ok((unchecked, Some(writer)))
+                    }
+                }
+            }
+            Self::Postgres(pool) => Ok((Session::Postgres(pool.take(patience).await?), None)),
+            Self::MySql(pool) => Ok((Session::MySql(pool.take(patience).await?), None)),
         }
     }
 
     pub(super) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, reader } => {
+            Self::Sqlite {
+                writer,
+                unchecked,
+                reader,
+            } => {
                 reader.close().await;
+                unchecked.close().await;
                 writer.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
@@ -388,29 +427,31 @@ impl Session {
     }
 
     /// Runs statements without parameters one after the other, in one round
-    /// trip where the server takes them as one text. What fails is told with
-    /// the place of the statement.
+    /// trip. What fails is told with the place of the statement.
     pub(super) async fn together(
         &mut self,
         statements: &[Statement],
     ) -> Result<Vec<Done>, (usize, Fault)> {
-        let Self::Postgres(connection) = self else {
-            let mut done = Vec::with_capacity(statements.len());
-            for statement in statements {
-                let changed = self.run(statement).await;
-                let changed = changed.map_err(|fault| (done.len(), fault))?;
-                done.push(Done {
-                    changed,
-                    rows: Vec::new(),
-                });
-            }
-            return Ok(done);
-        };
         let texts: Vec<&str> = statements.iter().map(|s| s.sql.as_str()).collect();
         let sql = AssertSqlSafe(texts.join(";\n")).into_sql_str();
-        let ended = connection.fetch_many(sqlx::raw_sql(sql));
-        let done = answers::each(ended, PgQueryResult::rows_affected).await;
-        done.map_err(|(place, error)| (place, Fault::of(&Postgres, error)))
+        let text = sqlx::raw_sql(sql);
+        match self {
+            Self::Sqlite(connection) => {
+                let ended = connection.fetch_many(text);
+                let done = answers::each(ended, SqliteQueryResult::rows_affected).await;
+                done.map_err(|(place, error)| (place, Fault::of(&Sqlite, error)))
+            }
+            Self::Postgres(connection) => {
+                let ended = connection.fetch_many(text);
+                let done = answers::each(ended, PgQueryResult::rows_affected).await;
+                done.map_err(|(place, error)| (place, Fault::of(&Postgres, error)))
+            }
+            Self::MySql(connection) => {
+                let ended = connection.fetch_many(text);
+                let done = answers::each(ended, MySqlQueryResult::rows_affected).await;
+                done.map_err(|(place, error)| (place, Fault::of(&MySql, error)))
+            }
+        }
     }
 
     /// Runs several statements of one text and tells what each has done. On

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::{
     Brake, Deadline, Error, LOCK_TIMEOUT, Target,
     answers::Done,
-    connection::{Interrupter, Session},
+    armed::{self, Question},
+    connection::{Checks, Interrupter, Session},
     fault::Fault,
 };
 use crate::dialect::{Class, Dialect, Hold, Row, Statement};
@@ -20,11 +21,26 @@ const INTERRUPTED_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Transaction<'a> {
     session: Session,
+    /// The right to change the target, where that is another connection's.
+    _turn: Option<Session>,
     pub(super) dialect: &'a dyn Dialect,
     deadline: Deadline,
     brake: Brake,
     interrupter: Option<Interrupter>,
     ended: bool,
+}
+
+/// How a transaction begins.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Opening {
+    /// When it has to be done.
+    pub(super) deadline: Deadline,
+    /// What stops it from outside.
+    pub(super) brake: Brake,
+    /// Whether foreign keys are checked.
+    pub(super) checks: Checks,
+    /// What is set and locked in the same round trip.
+    pub(super) more: Vec<Option<&'static str>>,
 }
 
 impl Target {
@@ -39,37 +55,64 @@ impl Target {
         deadline: Deadline,
         brake: Brake,
     ) -> Result<Transaction<'_>, Error> {
-        let begun = self.begin_with(deadline, brake, &[], None).await?;
-        Ok(begun.0)
+        let opening = Opening {
+            deadline,
+            brake,
+            more: vec![self.dialect.defer()],
+            ..Opening::default()
+        };
+        Ok(self.begin_with(opening, None).await?.0)
     }
 
-    /// The same, with what is set and locked in the same round trip, and a
-    /// first question answered.
+    /// Begins, and reads again what the guards saw, with the answers to more
+    /// questions: in one round trip, or in two where those are several
+    /// statements.
+    pub(super) async fn begin_asking(
+        &self,
+        opening: Opening,
+        more: &[Question],
+    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+        let dialect = self.dialect.as_ref();
+        if !dialect.asks_apart() {
+            let question = armed::everything(dialect, more);
+            return self.begin_with(opening, Some(&question)).await;
+        }
+        let (mut transaction, _) = self.begin_with(opening, None).await?;
+        match armed::ask_apart(&mut transaction, more).await {
+            Ok(rows) => Ok((transaction, rows)),
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins, and asks a first question, if any.
     ///
     /// A connection can have died since it was used last, and then another
     /// one is asked.
-    pub(super) async fn begin_with(
+    async fn begin_with(
         &self,
-        deadline: Deadline,
-        brake: Brake,
-        more: &[Option<&str>],
+        opening: Opening,
         question: Option<&Statement>,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let more: Vec<&str> = more.iter().copied().flatten().collect();
-        let more = more.join("; ");
-        match self.open(deadline, brake.clone(), &more, question).await {
-            Err(Error::Unavailable(_)) => self.open(deadline, brake, &more, question).await,
+        match self.open(opening.clone(), question).await {
+            Err(Error::Unavailable(_)) => self.open(opening, question).await,
             other => other,
         }
     }
 
     async fn open(
         &self,
-        deadline: Deadline,
-        brake: Brake,
-        more: &str,
+        opening: Opening,
         question: Option<&Statement>,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+        let Opening {
+            deadline,
+            brake,
+            checks,
+            more,
+        } = opening;
         let time = deadline.moment().map(|moment| moment - Instant::now());
         let patience = time.map_or(LOCK_TIMEOUT, |time| time.min(LOCK_TIMEOUT));
         let in_time = |error| match error {
@@ -79,9 +122,13 @@ impl Target {
             other => other,
         };
         let pool = self.pool().await?;
-        let session = pool.acquire_writer(patience).await.map_err(in_time)?;
+        let (session, turn) = pool
+            .acquire_writer(patience, checks)
+            .await
+            .map_err(in_time)?;
         let mut transaction = Transaction {
             session,
+            _turn: turn,
             dialect: self.dialect.as_ref(),
             deadline,
             brake: brake.clone(),
@@ -90,7 +137,14 @@ impl Target {
         };
         let stop = transaction.session.stop_at(deadline.moment(), brake).await;
         stop.map_err(|fault| fault.during("the beginning"))?;
-        let begin = self.dialect.begin(patience, time) + "; " + more;
+        let unchecked = match checks {
+            Checks::Made => None,
+            Checks::SwitchedOff => self.dialect.unchecked().map(|(stop, _)| stop),
+        };
+        let begin = more.into_iter().chain([unchecked]).flatten().fold(
+            self.dialect.begin(patience, time),
+            |text, more| text + "; " + more,
+        );
         // Whoever waits for the target can be told not to: the connection is
         // given up with the transaction then, in which nothing was done yet.
         let session = &mut transaction.session;

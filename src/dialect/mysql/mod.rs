@@ -401,6 +401,14 @@ impl Dialect for MySql {
         )
     }
 
+    fn asks_apart(&self) -> bool {
+        true
+    }
+
+    fn begins_unchecked(&self) -> bool {
+        true
+    }
+
     fn for_update(&self) -> &'static str {
         " FOR UPDATE"
     }

@@ -1,11 +1,15 @@
 //! How few round trips begin: the lock, what the guards saw, and the user where
 //! it is one, in a single one of them.
 
-use super::{Request, Start, Strategy, recheck::nobody, roots::root, swift::is_for_steps};
+use super::{Request, Start, Strategy, roots::root, swift::is_for_steps};
 use crate::{
-    dialect::{Row, Statement},
+    dialect::Row,
     plan::Plan,
-    target::{Error, Target, armed, transaction::Transaction},
+    target::{
+        Error, Target,
+        armed::Question,
+        transaction::{Opening, Transaction},
+    },
 };
 
 impl Target {
@@ -25,45 +29,20 @@ impl Target {
             },
             _ => None,
         };
-        let begun = match strategy {
-            Strategy::Lists => self.begin_asking_apart(request, user).await,
-            _ => {
-                let user = user.unwrap_or_else(|| nobody(dialect));
-                let question = armed::everything(dialect, &user);
-                self.begin_held(request, Some(&question)).await
-            }
+        let root = user.map(|statement| Question {
+            kind: "root",
+            columns: 2,
+            statement,
+        });
+        let opening = Opening {
+            more: vec![dialect.prepared(), dialect.lock(request.start.hold())],
+            ..Opening::of(request)
         };
-        match begun {
+        match self.begin_asking(opening, root.as_slice()).await {
             // Most likely nobody has armed the database, or the schema is
             // another one; the other way tells.
             Err(error) if is_for_steps(&error) => Ok(None),
             begun => begun.map(Some),
-        }
-    }
-
-    async fn begin_held(
-        &self,
-        request: &Request,
-        question: Option<&Statement>,
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let (deadline, brake) = (request.deadline, request.brake.clone());
-        let lock = self.dialect.lock(request.start.hold());
-        let held = [self.dialect.prepared(), lock];
-        self.begin_with(deadline, brake, &held, question).await
-    }
-
-    async fn begin_asking_apart(
-        &self,
-        request: &Request,
-        user: Option<Statement>,
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let (mut transaction, _) = self.begin_held(request, None).await?;
-        match armed::ask_apart(&mut transaction, user.as_ref()).await {
-            Ok(rows) => Ok((transaction, rows)),
-            Err(error) => {
-                transaction.rollback().await;
-                Err(error)
-            }
         }
     }
 }

@@ -41,7 +41,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Brake, Deadline, Error, Target, armed, transaction::Transaction};
+use super::{
+    Brake, Deadline, Error, Target, armed,
+    connection::Checks,
+    transaction::{Opening, Transaction},
+};
 use crate::{
     dialect::{Eligible, Hold, Renderer},
     effect::Effect,
@@ -79,6 +83,17 @@ pub struct Request {
     pub expected: Option<String>,
     /// What is done besides the plan's steps.
     pub besides: Besides,
+}
+
+impl Opening {
+    /// As a request says.
+    fn of(request: &Request) -> Self {
+        Self {
+            deadline: request.deadline,
+            brake: request.brake.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// What an operation starts from, and on whose word.
@@ -223,19 +238,43 @@ impl Target {
                 .attempt_swiftly(swift, cleared, request, progress)
                 .await?
             {
-                Swift::Done(executed) => return Ok(*executed),
-                Swift::Declined(extent) => extent,
+                Attempt::Done(executed) => return Ok(*executed),
+                Attempt::Declined(extent) => extent,
             },
         };
-        let (deadline, brake) = (request.deadline, request.brake.clone());
-        let looks_around = wipe::looks_around(self.dialect.as_ref(), &request.start);
-        let (transaction, seen) = match looks_around {
-            true => self.begin_around(cleared.subject(), request).await?,
-            false => (self.begin_braked(deadline, brake).await?, Vec::new()),
+        let mut checks = wipe::checks_needed(self.dialect.as_ref(), cleared.subject(), request);
+        loop {
+            let stepping = self.attempt_by_steps((checks, extent), cleared, request, progress);
+            match stepping.await? {
+                Attempt::Done(executed) => return Ok(*executed),
+                // Rows stay after all, and what refers to them is checked.
+                Attempt::Declined(_) => checks = Checks::Made,
+            }
+        }
+    }
+
+    /// Step by step; given up where nothing is checked that has to be.
+    async fn attempt_by_steps(
+        &self,
+        (checks, extent): (Checks, Extent),
+        cleared: &Cleared<Plan>,
+        request: &Request,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Attempt, Error> {
+        let is_everything = matches!(request.start, Start::Everything { .. });
+        let (transaction, seen) = match is_everything {
+            true => {
+                let begun = self.begin_around(cleared.subject(), request, checks);
+                begun.await?
+            }
+            false => {
+                let (deadline, brake) = (request.deadline, request.brake.clone());
+                (self.begin_braked(deadline, brake).await?, Vec::new())
+            }
         };
         let mut execution = Execution::new(self, transaction, cleared, request, progress);
-        execution.extent = extent;
-        let begun = match looks_around {
+        (execution.checks, execution.extent) = (checks, extent);
+        let begun = match is_everything {
             true => execution.look_around(self, &seen).await,
             false => execution.look_again(self).await,
         };
@@ -244,11 +283,15 @@ impl Target {
             Err(error) => Err(error),
         };
         match worked {
-            Ok(Worked {
+            Ok(None) => {
+                execution.transaction.rollback().await;
+                Ok(Attempt::Declined(extent))
+            }
+            Ok(Some(Worked {
                 changes,
                 digest,
                 last,
-            }) => {
+            })) => {
                 let (transaction, effects) = (execution.transaction, execution.bound.effects);
                 let (restarts, strategy) = (execution.restarts, execution.strategy);
                 match request.mode {
@@ -261,12 +304,12 @@ impl Target {
                         progress(Progress::Committed);
                     }
                 }
-                Ok(Executed {
+                Ok(Attempt::Done(Box::new(Executed {
                     changes,
                     digest,
                     effects,
                     strategy,
-                })
+                })))
             }
             Err(error) => {
                 execution.transaction.rollback().await;
@@ -283,10 +326,10 @@ impl Target {
         cleared: &Cleared<Plan>,
         request: &Request,
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<Swift, Error> {
+    ) -> Result<Attempt, Error> {
         let begun = self.begin_looking(strategy, cleared.subject(), request);
         let Some((mut transaction, seen)) = begun.await? else {
-            return Ok(Swift::Declined(Extent::Unknown));
+            return Ok(Attempt::Declined(Extent::Unknown));
         };
         if request.start.hold() == Hold::Exclusive {
             transaction.interruptible(self).await?;
@@ -301,7 +344,7 @@ impl Target {
                 transaction.commit_with(&proved.proof).await?;
                 failpoint::reach("committed").await;
                 progress(Progress::Committed);
-                Ok(Swift::Done(Box::new(Executed {
+                Ok(Attempt::Done(Box::new(Executed {
                     changes: proved.changes,
                     digest: None,
                     effects: Vec::new(),
@@ -310,7 +353,7 @@ impl Target {
             }
             Ok(None) => {
                 transaction.rollback().await;
-                Ok(Swift::Declined(extent))
+                Ok(Attempt::Declined(extent))
             }
             Err(error) => {
                 transaction.rollback().await;
@@ -320,11 +363,11 @@ impl Target {
     }
 }
 
-/// What came of doing everything at once.
-enum Swift {
+/// What came of one way to do it.
+enum Attempt {
     /// It is done.
     Done(Box<Executed>),
-    /// It has to be done step by step; nothing is changed.
+    /// It has to be done in the next way; nothing is changed.
     Declined(Extent),
 }
 
@@ -349,6 +392,8 @@ struct Execution<'a> {
     restarts: Vec<String>,
     strategy: Strategy,
     extent: Extent,
+    /// Whether the transaction began with the checks of foreign keys.
+    checks: Checks,
     /// What was seen of everything, where that is in scope.
     around: Option<wipe::Around>,
     /// Whether every check that waits for the commit was made.
@@ -386,6 +431,7 @@ impl<'a> Execution<'a> {
             restarts: Vec::new(),
             strategy: Strategy::Sets,
             extent: Extent::Unknown,
+            checks: Checks::Made,
             around: None,
             is_settled: false,
         }
@@ -393,16 +439,21 @@ impl<'a> Execution<'a> {
 }
 
 impl Execution<'_> {
-    async fn work(&mut self) -> Result<Worked, Error> {
+    /// Does everything but the commit; nothing where that needs checks that
+    /// are not made.
+    async fn work(&mut self) -> Result<Option<Worked>, Error> {
         let mut changes = Changes::default();
         let Some(user) = self.find_roots(&mut changes).await? else {
             let digest = self.digest(&changes).await?;
-            return Ok(Worked {
+            return Ok(Some(Worked {
                 changes,
                 digest,
                 last: String::new(),
-            });
+            }));
         };
+        if self.checks == Checks::SwitchedOff && !self.wipes_at_once() {
+            return Ok(None);
+        }
         failpoint::reach("found").await;
         self.check().await?;
         self.count_shares().await?;
@@ -421,11 +472,11 @@ impl Execution<'_> {
         self.verify_password(&user, &mut changes).await?;
         let digest = self.digest(&changes).await?;
         let last = self.seal(&changes).await?;
-        Ok(Worked {
+        Ok(Some(Worked {
             changes,
             digest,
             last,
-        })
+        }))
     }
 
     fn renderer(&self) -> Renderer<'_> {

@@ -2,7 +2,7 @@
 
 use super::Execution;
 use crate::{
-    dialect::{Dialect, Hold, Row, Statement},
+    dialect::{Hold, Row},
     failpoint,
     guard::{Cleared, Seen},
     target::{Error, Target, armed, transaction::Transaction},
@@ -42,10 +42,10 @@ pub(in crate::target) async fn recheck<T>(
 ) -> Result<(), Error> {
     transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
-    let asked = match dialect.by_index() {
-        Some(_) => armed::ask_apart(transaction, None).await,
-        None => {
-            let question = armed::everything(dialect, &nobody(dialect));
+    let asked = match dialect.asks_apart() {
+        true => armed::ask_apart(transaction, &[]).await,
+        false => {
+            let question = armed::everything(dialect, &[]);
             transaction.ask("reading the marker", &question).await
         }
     };
@@ -55,12 +55,6 @@ pub(in crate::target) async fn recheck<T>(
         other => other?,
     };
     compare_all(&rows, cleared, fingerprint)
-}
-
-/// A root that nobody is.
-pub(super) fn nobody(dialect: &dyn Dialect) -> Statement {
-    let nothing = dialect.as_text("NULL");
-    Statement::plain(format!("SELECT {nothing}, {nothing} WHERE 1 = 0"))
 }
 
 /// All that is seen now, and the schema, have to be what the guards saw.

@@ -6,7 +6,7 @@ use super::Execution;
 use crate::{
     dialect::{Row, Statement},
     schema::{Table, TableId},
-    target::{Error, Target, field},
+    target::{Deadline, Error, Target, field},
 };
 
 /// The step of that.
@@ -16,10 +16,23 @@ impl Target {
     /// Restarts sequences after the commit, where that would have ended the
     /// transaction. Numbers that go on where they were are no harm.
     pub(super) async fn restart_numbers(&self, restarts: Vec<String>) {
-        for restart in restarts {
-            let statement = Statement::plain(restart);
-            if let Err(error) = self.write(&statement).await {
-                tracing::warn!(%error, "a sequence was not restarted after a full reset");
+        if restarts.is_empty() {
+            return;
+        }
+        if let Err(error) = self.restart_all(restarts).await {
+            tracing::warn!(%error, "sequences were not restarted after a full reset");
+        }
+    }
+
+    async fn restart_all(&self, restarts: Vec<String>) -> Result<(), Error> {
+        let mut transaction = self.begin(Deadline::default()).await?;
+        let restarts = restarts.into_iter().map(Statement::plain);
+        let parts = restarts.map(|restart| (RESTARTING, restart)).collect();
+        match transaction.together(parts).await {
+            Ok(_) => transaction.commit().await,
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
             }
         }
     }
@@ -42,15 +55,7 @@ impl Execution<'_> {
         if self.wiped().next().is_none() {
             return Ok(());
         }
-        let (first, question) = self.transaction.dialect.sequences();
-        if let Some(first) = first {
-            let first = Statement::plain(first);
-            if self.transaction.query(RESTARTING, &first).await?.is_empty() {
-                return Ok(());
-            }
-        }
-        let question = Statement::plain(question);
-        let rows = self.transaction.ask(RESTARTING, &question).await?;
+        let rows = self.sequences().await?;
         let restarts = self.restarts(rows, Left::Some).await?;
         if self.transaction.dialect.restarts_after_commit() {
             self.restarts = restarts;
@@ -63,6 +68,19 @@ impl Execution<'_> {
                 self.transaction.batch_during(RESTARTING, &restarts).await
             }
         }
+    }
+
+    /// The sequences that the database tells.
+    pub(super) async fn sequences(&mut self) -> Result<Vec<Row>, Error> {
+        let (first, question) = self.transaction.dialect.sequences();
+        if let Some(first) = first {
+            let first = Statement::plain(first);
+            if self.transaction.ask(RESTARTING, &first).await?.is_empty() {
+                return Ok(Vec::new());
+            }
+        }
+        let question = Statement::plain(question);
+        self.transaction.ask(RESTARTING, &question).await
     }
 
     /// What restarts the sequences of wiped tables that have to be, of all that

@@ -375,7 +375,7 @@ impl Execution<'_> {
         Ok(())
     }
 
-    fn gone(&self, title: &str, table: TableId, remaining: u64) -> Result<(), Error> {
+    pub(super) fn gone(&self, title: &str, table: TableId, remaining: u64) -> Result<(), Error> {
         if remaining == 0 {
             return Ok(());
         }
@@ -390,7 +390,7 @@ impl Execution<'_> {
     }
 
     /// The tables that a wipe finds rows in: most tests fill a few of many.
-    async fn occupied(&mut self) -> Result<Vec<TableId>, Error> {
+    pub(super) async fn occupied(&mut self) -> Result<Vec<TableId>, Error> {
         let wipes = self.plan.steps().iter().filter_map(|step| match step {
             Step::Wipe(step) => Some(step.tables.iter()),
             Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
@@ -399,10 +399,8 @@ impl Execution<'_> {
         let mut occupied = Vec::new();
         for part in tables.chunks(ASKED_AT_ONCE) {
             let statement = self.renderer().occupied(part);
-            let rows = self
-                .transaction
-                .query("looking for rows", &statement)
-                .await?;
+            let step = "looking for rows";
+            let rows = self.transaction.ask(step, &statement).await?;
             let places = rows
                 .iter()
                 .filter_map(|row| field(row, 0).parse::<usize>().ok());

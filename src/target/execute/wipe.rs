@@ -2,7 +2,9 @@
 //! ones are truncated together, and all others are emptied in one go.
 //!
 //! It serves where no row is kept and no trigger or rule could keep or bring
-//! back one; everything else is wiped step by step.
+//! back one; everything else is wiped step by step. Where a database lets
+//! anybody begin without checks, and nothing that stays could refer to what
+//! goes, it checks nothing, and that all is gone is looked at instead.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,9 +21,15 @@ use crate::{
     dialect::{Dialect, Hold, Row, Statement},
     failpoint,
     operation::Progress,
-    plan::{Plan, Step},
+    plan::{Plan, SetId, Step},
     schema::{Origin, TableId},
-    target::{Error, Target, armed, field, transaction::Transaction},
+    target::{
+        Error, Target,
+        armed::{self, Question},
+        connection::Checks,
+        field,
+        transaction::{Opening, Transaction},
+    },
 };
 
 const STEP: &str = "deleting everything";
@@ -38,25 +46,42 @@ const TRUNCATED_TABLE_MS: f64 = 2.0;
 /// the connection plan its statements again, and takes four round trips.
 const CHECKED_MS: f64 = 10.0;
 
-/// Whether the database checks for each row that goes what refers to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Checks {
-    Made,
-    SwitchedOff,
-}
-
 /// What is seen of everything before anything is changed.
 pub(super) struct Around {
     /// The tables that have rows, with the bytes of those.
     filled: BTreeMap<TableId, f64>,
     /// The sequences that have given a number, as [`Dialect::sequences`] tells
-    /// them.
-    pub(super) sequences: Vec<Row>,
+    /// them, where that could be asked.
+    pub(super) sequences: Option<Vec<Row>>,
 }
 
-/// True when one question tells all of that.
-pub(super) fn looks_around(dialect: &dyn Dialect, start: &Start) -> bool {
-    matches!(start, Start::Everything { .. }) && dialect.filled(&[]).is_some()
+/// None, where everything goes that refers to anything, nothing that the
+/// application has could tell the difference, and the database lets anybody
+/// begin without.
+pub(super) fn checks_needed(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Checks {
+    let wiped: BTreeSet<TableId> = wiped(plan).collect();
+    let mut keys = plan.schema().foreign_keys().map(|(_, key)| key);
+    let none = matches!(request.start, Start::Everything { .. })
+        && dialect.begins_unchecked()
+        && request.besides.sowing.files.is_empty()
+        && plan.steps().iter().all(|step| is_plain(plan, step))
+        && keys.all(|key| !wiped.contains(&key.parent) || wiped.contains(&key.child));
+    match none {
+        true => Checks::SwitchedOff,
+        false => Checks::Made,
+    }
+}
+
+/// True for what empties tables in which nothing of the application's own
+/// happens.
+fn is_plain(plan: &Plan, step: &Step) -> bool {
+    match step {
+        Step::Wipe(step) => step.tables.iter().all(|&(table, _)| {
+            let table = plan.schema().table(table);
+            !table.has_triggers && !table.has_heirs
+        }),
+        Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => false,
+    }
 }
 
 impl Target {
@@ -67,20 +92,33 @@ impl Target {
         &self,
         plan: &Plan,
         request: &Request,
+        checks: Checks,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
         let dialect = self.dialect.as_ref();
+        let question = |kind, columns, sql: String| Question {
+            kind,
+            columns,
+            statement: Statement::plain(sql),
+        };
         let filled = dialect.filled(&names(dialect, plan, wiped(plan)));
-        let questions = [
-            filled.map(|sql| of_kind("filled", &sql, 2)),
-            Some(of_kind("sequence", &dialect.sequences().1, 6)),
-            dialect.backend().map(|sql| of_kind("backend", sql, 1)),
-        ];
-        let questions: Vec<String> = questions.into_iter().flatten().collect();
-        let question = Statement::plain(armed::everything_and(dialect, &questions));
-        let (deadline, brake) = (request.deadline, request.brake.clone());
-        let alone = [dialect.ample(), dialect.lock(Hold::Exclusive)];
-        let begun = self.begin_with(deadline, brake, &alone, Some(&question));
-        match begun.await {
+        let (first, sequences) = dialect.sequences();
+        let sequences = first.is_none().then_some(sequences);
+        let backend = dialect.backend().map(str::to_owned);
+        let questions: Vec<Question> = [
+            Some(question("filled", 2, filled)),
+            sequences.map(|sql| question("sequence", 6, sql)),
+            backend.map(|sql| question("backend", 1, sql)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let defer = dialect.defer().filter(|_| checks == Checks::Made);
+        let opening = Opening {
+            checks,
+            more: vec![dialect.ample(), defer, dialect.lock(Hold::Exclusive)],
+            ..Opening::of(request)
+        };
+        match self.begin_asking(opening, &questions).await {
             // A table that is asked, or that of the marker, is not there any
             // more.
             Err(Error::Database { .. }) => Err(Error::Changed("the schema")),
@@ -92,15 +130,24 @@ impl Target {
 impl Execution<'_> {
     /// True when everything can be wiped at once.
     pub(super) fn wipes_at_once(&self) -> bool {
-        let schema = self.plan.schema();
-        let plain = |step: &Step| match step {
-            Step::Wipe(step) => step.tables.iter().all(|&(table, kept)| {
-                let keeps = kept.is_some_and(|set| self.sizes[set.index()] > 0);
-                !keeps && !schema.table(table).has_triggers && !schema.table(table).has_heirs
-            }),
+        let fits = |step: &Step| match step {
+            Step::Wipe(step) => !step.cyclic || self.takes_cycles(),
             Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => false,
         };
-        self.around.is_some() && self.plan.steps().iter().all(plain)
+        let mut steps = self.plan.steps().iter();
+        self.around.is_some()
+            && !self.keeps_rows()
+            && steps.all(|step| is_plain(self.plan, step) && fits(step))
+    }
+
+    /// True when rows that refer to one another can go with the others.
+    fn takes_cycles(&self) -> bool {
+        self.checks == Checks::SwitchedOff || self.transaction.dialect.deletes_together()
+    }
+
+    /// True when some rows stay.
+    pub(super) fn keeps_rows(&self) -> bool {
+        self.sizes.iter().any(|&size| size > 0)
     }
 
     /// Wipes everything, and tells of each step that had something to do.
@@ -108,11 +155,20 @@ impl Execution<'_> {
         let begun = Instant::now();
         let around = self.around.take().ok_or(Error::Changed("the schema"))?;
         let filled = around.filled;
-        let restarts = match self.request.besides.sowing.files.is_empty() {
-            true => self.restarts(around.sequences, Left::Nothing).await?,
+        let mut restarts = match self.request.besides.sowing.files.is_empty() {
+            true => {
+                let sequences = match around.sequences {
+                    Some(sequences) => sequences,
+                    None => self.sequences().await?,
+                };
+                self.restarts(sequences, Left::Nothing).await?
+            }
             // What is sown takes numbers first.
             false => Vec::new(),
         };
+        if self.transaction.dialect.restarts_after_commit() {
+            self.restarts = std::mem::take(&mut restarts);
+        }
         let checks = self.checks(&filled).await?;
         let truncated = self.worth_truncating(&filled, checks);
         let mut rows = BTreeMap::new();
@@ -122,6 +178,9 @@ impl Execution<'_> {
         let others = filled.keys().filter(|table| !rows.contains_key(*table));
         let others: BTreeSet<TableId> = others.copied().collect();
         rows.extend(self.delete_at_once(&others, restarts, checks).await?);
+        if self.checks == Checks::SwitchedOff {
+            self.verify_nothing_is_left().await?;
+        }
         for (&table, &rows) in &rows {
             self.count(table).deleted += rows;
         }
@@ -147,6 +206,18 @@ impl Execution<'_> {
         Ok(())
     }
 
+    /// Whoever adds a row while nothing is checked may have added one that
+    /// refers to one that is gone.
+    async fn verify_nothing_is_left(&mut self) -> Result<(), Error> {
+        let tables: Vec<(TableId, Option<SetId>)> = self.wiped().map(|id| (id, None)).collect();
+        let filled = self.occupied().await?;
+        let Some(&table) = filled.first() else {
+            return Ok(());
+        };
+        self.verify_references(STEP, &tables).await?;
+        self.gone(STEP, table, 1)
+    }
+
     /// The tables that are wiped, in the order of the steps.
     pub(super) fn wiped(&self) -> impl Iterator<Item = TableId> {
         wiped(self.plan)
@@ -167,9 +238,10 @@ impl Execution<'_> {
             let table = tables.get(place.checked_sub(1)?)?;
             Some((*table, field(row, 1).parse().unwrap_or(0.0)))
         });
+        let is_asked = self.transaction.dialect.sequences().0.is_none();
         self.around = Some(Around {
             filled: filled.collect(),
-            sequences: armed::of_kind(seen, "sequence"),
+            sequences: is_asked.then(|| armed::of_kind(seen, "sequence")),
         });
         failpoint::reach("rechecked").await;
         Ok(())
@@ -311,14 +383,16 @@ impl Execution<'_> {
             let of_step: Vec<TableId> = of_step.filter(|table| tables.contains(table)).collect();
             let wipe = |&table| self.renderer().wipe(table, None);
             match of_step.as_slice() {
-                [] => continue,
-                [table] => parts.push((STEP, wipe(table))),
-                several => {
+                several @ [_, _, ..] if self.transaction.dialect.deletes_together() => {
                     let deletes: Vec<Statement> = several.iter().map(wipe).collect();
                     parts.push((STEP, self.renderer().together(&deletes)));
+                    deleted.push(of_step);
+                }
+                apart => {
+                    parts.extend(apart.iter().map(|table| (STEP, wipe(table))));
+                    deleted.extend(apart.iter().map(|&table| vec![table]));
                 }
             }
-            deleted.push(of_step);
         }
         if checks == Checks::SwitchedOff
             && let Some((_, on)) = self.transaction.dialect.enforcement()
@@ -364,17 +438,4 @@ fn wiped(plan: &Plan) -> impl Iterator<Item = TableId> {
 fn names(dialect: &dyn Dialect, plan: &Plan, tables: impl Iterator<Item = TableId>) -> Vec<String> {
     let name = |table| dialect.table(&plan.schema().table(table).name);
     tables.map(name).collect()
-}
-
-/// A question as one of several that are asked in one statement: its kind and
-/// eight columns, of which it has so many itself.
-fn of_kind(kind: &str, question: &str, columns: usize) -> String {
-    let mine = (0..columns).map(|column| format!("q.c{column}"));
-    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
-    let all = mine.chain(std::iter::repeat_n("NULL".to_owned(), 8 - columns));
-    format!(
-        "SELECT '{kind}', {} FROM ({question}) AS q({})",
-        all.collect::<Vec<_>>().join(", "),
-        names.join(", ")
-    )
 }

@@ -255,12 +255,11 @@ impl Dialect for Sqlite {
     }
 
     /// IMMEDIATE: a deferred transaction that reads first fails when another
-    /// writes in between.
+    /// writes in between. The text is prepared once, and so there are not many
+    /// of it.
     fn begin(&self, patience: Duration, _time: Option<Duration>) -> String {
-        format!(
-            "PRAGMA busy_timeout = {}; BEGIN IMMEDIATE",
-            patience.as_millis().max(1)
-        )
+        let tenths = patience.as_millis().max(1).div_ceil(100);
+        format!("PRAGMA busy_timeout = {tenths}00; BEGIN IMMEDIATE")
     }
 
     /// Foreign keys are watched by a connection or not: one of ours does not.

@@ -35,6 +35,25 @@ where
     rows.iter().map(texts).collect()
 }
 
+/// What the last statement of a text answers.
+pub(super) async fn of_last<E, R>(
+    mut answers: impl Stream<Item = Result<Either<E, R>, sqlx::Error>> + Unpin,
+) -> Result<Vec<Row>, sqlx::Error>
+where
+    R: sqlx::Row,
+    usize: ColumnIndex<R>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let (mut rows, mut last) = (Vec::new(), Vec::new());
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            Either::Left(_) => last = std::mem::take(&mut rows),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    all_texts(&last)
+}
+
 /// What the statements of one text have done, one after another; an error
 /// comes with the place of the statement that failed.
 pub(super) async fn each<E, R>(

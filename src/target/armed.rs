@@ -3,7 +3,9 @@
 
 use jiff::Timestamp;
 
-use super::{Deadline, Error, Target, connection::Session, field, transaction::Transaction};
+use super::{
+    Deadline, Error, Target, answers::Done, connection::Session, field, transaction::Transaction,
+};
 use crate::{
     dialect::{Dialect, Row, Statement},
     failpoint,
@@ -190,9 +192,43 @@ pub(super) struct Question {
 }
 
 /// Asks everything that [`seen`] asks, the fingerprint of the schema, and
-/// more, at once; one question of all of them may have parameters. It is no
-/// question for a database that was never armed.
-pub(super) fn everything(dialect: &dyn Dialect, more: &[Question]) -> Statement {
+/// more, in one round trip; one question of all of them may have parameters.
+/// It is no question for a database that was never armed.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) statement: Statement,
+    /// Of each statement, where it is several.
+    kinds: Vec<&'static str>,
+}
+
+impl Asking {
+    /// In the form in which the database is quickest.
+    pub(super) fn of(dialect: &dyn Dialect, more: &[Question]) -> Self {
+        match dialect.asks_apart() {
+            true => apart(dialect, more),
+            false => Self {
+                statement: together(dialect, more),
+                kinds: Vec::new(),
+            },
+        }
+    }
+
+    /// The answers of several statements, each with its kind; what stood
+    /// before them is passed over.
+    pub(super) fn answers(&self, done: Vec<Done>) -> Vec<Row> {
+        let before = done.len().saturating_sub(self.kinds.len());
+        let answers = self.kinds.iter().zip(done.into_iter().skip(before));
+        let answers = answers.flat_map(|(kind, done)| {
+            let kind = Some((*kind).to_owned());
+            let rows = done.rows.into_iter();
+            rows.map(move |row| std::iter::once(kind.clone()).chain(row).collect())
+        });
+        answers.collect()
+    }
+}
+
+/// As one statement.
+fn together(dialect: &dyn Dialect, more: &[Question]) -> Statement {
     let mut sql = format!(
         "SELECT 'identity', i.* , NULL, NULL, NULL, NULL FROM ({}) AS i \
          UNION ALL SELECT 'marker', m.* FROM ({}) AS m \
@@ -208,7 +244,10 @@ pub(super) fn everything(dialect: &dyn Dialect, more: &[Question]) -> Statement 
         let missing = std::iter::repeat_n("NULL", 8_usize.saturating_sub(question.columns));
         let told: Vec<&str> = columns.iter().map(String::as_str).chain(missing).collect();
         let (kind, text) = (question.kind, &question.statement.sql);
-        named.push(format!("resetd_{kind} ({}) AS ({text})", columns.join(", ")));
+        named.push(format!(
+            "resetd_{kind} ({}) AS ({text})",
+            columns.join(", ")
+        ));
         sql += &format!(
             " UNION ALL SELECT '{kind}', {} FROM resetd_{kind}",
             told.join(", ")
@@ -217,17 +256,14 @@ pub(super) fn everything(dialect: &dyn Dialect, more: &[Question]) -> Statement 
     if !named.is_empty() {
         sql = format!("WITH {} {sql}", named.join(", "));
     }
-    let parameters = more.iter().flat_map(|question| &question.statement.parameters);
+    let parameters = more
+        .iter()
+        .flat_map(|question| &question.statement.parameters);
     Statement::new(sql, parameters.cloned().collect())
 }
 
-/// Asks what [`everything`] asks, in one round trip although each is a question
-/// of its own; the answers are the same.
-pub(super) async fn ask_apart(
-    transaction: &mut Transaction<'_>,
-    more: &[Question],
-) -> Result<Vec<Row>, Error> {
-    let dialect = transaction.dialect;
+/// As one text.
+fn apart(dialect: &dyn Dialect, more: &[Question]) -> Asking {
     let questions = [
         ("identity", dialect.identity()),
         ("marker", markers(dialect)),
@@ -237,15 +273,10 @@ pub(super) async fn ask_apart(
     let more = more.map(|question| (question.kind, question.statement.sql.clone()));
     let questions = questions.into_iter().chain(more);
     let (kinds, texts): (Vec<&str>, Vec<String>) = questions.unzip();
-    let text = Statement::plain(texts.join(";\n"));
-    let done = transaction.script("reading the marker", &text).await?;
-    let answers = kinds.into_iter().zip(done);
-    let answers = answers.flat_map(|(kind, done)| {
-        let kind = Some(kind.to_owned());
-        let rows = done.rows.into_iter();
-        rows.map(move |row| std::iter::once(kind.clone()).chain(row).collect())
-    });
-    Ok(answers.collect())
+    Asking {
+        statement: Statement::plain(texts.join(";\n")),
+        kinds,
+    }
 }
 
 /// Asks for the markers.
@@ -258,14 +289,14 @@ fn markers(dialect: &dyn Dialect) -> String {
     )
 }
 
-/// The rows of one kind, of the answers to [`everything`].
+/// The rows of one kind, of the answers to an [`Asking`].
 pub(super) fn of_kind(rows: &[Row], kind: &str) -> Vec<Row> {
     let rows = rows.iter().filter(|row| field(row, 0) == kind);
     rows.map(|row| row.iter().skip(1).cloned().collect())
         .collect()
 }
 
-/// The answers to [`everything`]: what the database says of itself, and the
+/// The answers to an [`Asking`]: what the database says of itself, and the
 /// fingerprint of its schema.
 pub(super) fn understand(rows: &[Row]) -> Result<(Seen, String), Error> {
     let identity = of_kind(rows, "identity").pop().unwrap_or_default();

@@ -2,19 +2,21 @@
 
 use std::{
     path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
-    postgres::{self, PgConnectOptions, PgPoolOptions, PgQueryResult, PgSslMode},
     mysql::MySqlQueryResult,
+    postgres::{self, PgConnectOptions, PgPoolOptions, PgQueryResult, PgSslMode},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult},
 };
 
 use super::{
     Brake, LOCK_TIMEOUT,
     answers::{self, Done},
+    armed::Asking,
     fault::{Error, Fault},
     mariadb, named,
     warm::{Lent, Warm},
@@ -26,6 +28,9 @@ use crate::{
 
 /// SQLite's extended result code for a commit that its hook has refused.
 const REFUSED: &str = "531";
+
+/// Instructions of SQLite's machine between two looks whether to stop.
+const ASKED_EVERY: i32 = 1_000;
 
 /// How long a connection that answered is taken to be alive: asking costs a
 /// round trip. One that is not is noticed when a transaction begins.
@@ -101,20 +106,73 @@ pub(super) enum Pool {
     Sqlite {
         /// One connection: SQLite has one writer at a time, and waiting for a
         /// turn here is fair, which its own locks are not.
-        writer: Warm<sqlx::Sqlite>,
+        writer: Writer,
         /// One that watches no foreign keys, for whoever has the writer's turn:
         /// to switch that, a connection prepares all its statements again.
-        unchecked: Warm<sqlx::Sqlite>,
+        unchecked: Writer,
         reader: Warm<sqlx::Sqlite>,
     },
     Postgres(Warm<sqlx::Postgres>),
     MySql(Warm<sqlx::MySql>),
 }
 
+/// A connection that changes an SQLite file.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Warm<sqlx::Sqlite>,
+    stop: Arc<Stop>,
+}
+
+impl Writer {
+    fn new(pool: impl Fn(&Arc<Stop>) -> sqlx::SqlitePool) -> Self {
+        let stop = Arc::default();
+        Self {
+            connection: Warm::new(1, || pool(&stop)),
+            stop,
+        }
+    }
+
+    async fn take(&self, patience: Duration) -> Result<Session, Error> {
+        let connection = self.connection.take(patience).await?;
+        Ok(Session::Sqlite(connection, Arc::clone(&self.stop)))
+    }
+}
+
+/// When the statements of a connection stop: SQLite asks as they run.
+#[derive(Debug, Default)]
+pub(super) struct Stop(Mutex<Option<(Option<Instant>, Brake)>>);
+
+impl Stop {
+    fn set(&self, when: Option<(Option<Instant>, Brake)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = when;
+    }
+
+    fn is_reached(&self) -> bool {
+        let when = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        when.as_ref().is_some_and(|(moment, brake)| {
+            moment.is_some_and(|moment| Instant::now() >= moment) || brake.is_pulled()
+        })
+    }
+}
+
+/// Connections that ask this when to stop, from their beginning on: to tell
+/// one that it is to ask takes a turn of its thread.
+fn stopped_by(pool: &SqlitePoolOptions, stop: &Arc<Stop>) -> SqlitePoolOptions {
+    let stop = Arc::clone(stop);
+    pool.clone().after_connect(move |connection, _| {
+        let stop = Arc::clone(&stop);
+        Box::pin(async move {
+            let mut handle = connection.lock_handle().await?;
+            handle.set_progress_handler(ASKED_EVERY, move || !stop.is_reached());
+            Ok(())
+        })
+    })
+}
+
 /// One connection, for as long as it is needed.
 #[derive(Debug)]
 pub(super) enum Session {
-    Sqlite(Lent<sqlx::Sqlite>),
+    Sqlite(Lent<sqlx::Sqlite>, Arc<Stop>),
     Postgres(Lent<sqlx::Postgres>),
     MySql(Lent<sqlx::MySql>),
 }
@@ -227,13 +285,17 @@ impl Pool {
                     .test_before_acquire(false);
                 // A missing or broken file is told at once, not after the
                 // pool's time-out.
-                let writer = pool.clone().connect_with(options.clone()).await;
-                let writer = writer.map_err(Error::Unavailable)?;
+                let stop = Arc::new(Stop::default());
+                let writer = stopped_by(&pool, &stop).connect_with(options.clone());
+                let writer = writer.await.map_err(Error::Unavailable)?;
+                let unchecked = options.clone().foreign_keys(false);
                 Ok(Self::Sqlite {
-                    writer: Warm::new(1, || writer.clone()),
-                    unchecked: Warm::new(1, || {
-                        let options = options.clone().foreign_keys(false);
-                        pool.clone().connect_lazy_with(options)
+                    writer: Writer {
+                        connection: Warm::new(1, || writer.clone()),
+                        stop,
+                    },
+                    unchecked: Writer::new(|stop| {
+                        stopped_by(&pool, stop).connect_lazy_with(unchecked.clone())
                     }),
                     reader: Warm::new(READERS, || pool.clone().connect_lazy_with(options.clone())),
                 })
@@ -276,7 +338,10 @@ impl Pool {
     /// A connection for reading.
     pub(super) async fn acquire(&self, patience: Duration) -> Result<Session, Error> {
         match self {
-            Self::Sqlite { reader, .. } => reader.take(patience).await.map(Session::Sqlite),
+            Self::Sqlite { reader, .. } => {
+                let reader = reader.take(patience).await?;
+                Ok(Session::Sqlite(reader, Arc::default()))
+            }
             Self::Postgres(pool) => pool.take(patience).await.map(Session::Postgres),
             Self::MySql(pool) => pool.take(patience).await.map(Session::MySql),
         }
@@ -293,13 +358,10 @@ impl Pool {
             Self::Sqlite {
                 writer, unchecked, ..
             } => {
-                let writer = writer.take(patience).await.map(Session::Sqlite)?;
+                let writer = writer.take(patience).await?;
                 match checks {
                     Checks::Made => Ok((writer, None)),
-                    Checks::SwitchedOff => {
-                        let unchecked = unchecked.take(patience).await.map(Session::Sqlite)?;
-                        Ok((unchecked, Some(writer)))
-                    }
+                    Checks::SwitchedOff => Ok((unchecked.take(patience).await?, Some(writer))),
                 }
             }
             Self::Postgres(pool) => Ok((Session::Postgres(pool.take(patience).await?), None)),
@@ -315,8 +377,8 @@ impl Pool {
                 reader,
             } => {
                 reader.close().await;
-                unchecked.close().await;
-                writer.close().await;
+                unchecked.connection.close().await;
+                writer.connection.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
             Self::MySql(pool) => pool.close().await,
@@ -365,7 +427,7 @@ fn server_options(credentials: &Credentials) -> PgConnectOptions {
 macro_rules! with {
     ($session:expr, $connection:ident => $body:expr) => {
         match $session {
-            Session::Sqlite($connection) => $body.map_err(|error| Fault::of(&Sqlite, error)),
+            Session::Sqlite($connection, _) => $body.map_err(|error| Fault::of(&Sqlite, error)),
             Session::Postgres($connection) => $body.map_err(|error| Fault::of(&Postgres, error)),
             Session::MySql($connection) => $body.map_err(|error| Fault::of(&MySql, error)),
         }
@@ -436,7 +498,7 @@ impl Session {
         let sql = AssertSqlSafe(texts.join(";\n")).into_sql_str();
         let text = sqlx::raw_sql(sql);
         match self {
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection, _) => {
                 let ended = connection.fetch_many(text);
                 let done = answers::each(ended, SqliteQueryResult::rows_affected).await;
                 done.map_err(|(place, error)| (place, Fault::of(&Sqlite, error)))
@@ -461,7 +523,7 @@ impl Session {
         if let Self::MySql(connection) = self {
             return mariadb::script(connection, statement).await;
         }
-        let Self::Sqlite(connection) = self else {
+        let Self::Sqlite(connection, _) = self else {
             let text = "this database has no scripts";
             let error = sqlx::Error::Configuration(text.into());
             return with!(self, _connection => Err(error));
@@ -497,20 +559,34 @@ impl Session {
         })
     }
 
-    /// Runs a text that begins a transaction, and asks a question inside it:
-    /// in one round trip where the server takes both in one text.
+    /// Runs a text that begins a transaction, and asks questions inside it, in
+    /// one round trip.
     pub(super) async fn begin_asking(
         &mut self,
         begin: &str,
-        question: &Statement,
+        asking: &Asking,
     ) -> Result<Vec<Row>, Fault> {
-        let Self::Postgres(connection) = self else {
-            self.batch(begin).await?;
-            return self.ask(question).await;
-        };
-        let rows = named::ask_behind(connection, begin, question).await;
-        let rows = rows.and_then(|rows| answers::all_texts(&rows));
-        rows.map_err(|error| Fault::of(&Postgres, error))
+        if let Self::Postgres(connection) = self {
+            let rows = named::ask_behind(connection, begin, &asking.statement).await;
+            return rows.map_err(|error| Fault::of(&Postgres, error));
+        }
+        let text = Statement::new(
+            format!("{begin};\n{}", asking.statement.sql),
+            asking.statement.parameters.clone(),
+        );
+        if let Self::Sqlite(connection, _) = self {
+            let rows = answers::of_last(connection.fetch_many(query!(text, true))).await;
+            return rows.map_err(|error| Fault::of(&Sqlite, error));
+        }
+        Ok(asking.answers(self.script(&text).await?))
+    }
+
+    /// Asks several questions at once.
+    pub(super) async fn ask_all(&mut self, asking: &Asking) -> Result<Vec<Row>, Fault> {
+        match self {
+            Self::MySql(_) => Ok(asking.answers(self.script(&asking.statement).await?)),
+            Self::Sqlite(..) | Self::Postgres(_) => self.ask(&asking.statement).await,
+        }
     }
 
     /// Like [`Session::ask`], outside an operation's transaction: what is read
@@ -535,7 +611,7 @@ impl Session {
     /// The product and its version.
     pub(super) async fn version(&mut self) -> Result<String, Error> {
         let (product, question) = match self {
-            Self::Sqlite(_) => ("SQLite", "SELECT sqlite_version()"),
+            Self::Sqlite(..) => ("SQLite", "SELECT sqlite_version()"),
             Self::Postgres(_) => ("PostgreSQL", "SELECT current_setting('server_version')"),
             Self::MySql(_) => ("MariaDB", "SELECT SUBSTRING_INDEX(VERSION(), '-', 1)"),
         };
@@ -543,10 +619,19 @@ impl Session {
         Ok(format!("{product} {version}"))
     }
 
+    /// Says that the connection is idle, and keeps it at hand.
+    pub(super) fn trust(&mut self) {
+        match self {
+            Self::Sqlite(connection, _) => connection.trust(),
+            Self::Postgres(connection) => connection.trust(),
+            Self::MySql(connection) => connection.trust(),
+        }
+    }
+
     /// Gives the connection up instead of back to the pool.
     pub(super) fn discard(&mut self) {
         match self {
-            Self::Sqlite(connection) => connection.close_on_drop(),
+            Self::Sqlite(connection, _) => connection.close_on_drop(),
             Self::Postgres(connection) => connection.close_on_drop(),
             Self::MySql(connection) => connection.close_on_drop(),
         }
@@ -555,20 +640,10 @@ impl Session {
     /// Stops whatever statement is running once the moment has passed or the
     /// brake is pulled. A server keeps its own time, and is told of the brake
     /// by an [`Interrupter`].
-    pub(super) async fn stop_at(
-        &mut self,
-        moment: Option<Instant>,
-        brake: Brake,
-    ) -> Result<(), Fault> {
-        if let Self::Sqlite(connection) = self {
-            let handle = connection.lock_handle().await;
-            let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
-            handle.set_progress_handler(1_000, move || {
-                let in_time = moment.is_none_or(|moment| Instant::now() < moment);
-                in_time && !brake.is_pulled()
-            });
+    pub(super) fn stop_at(&mut self, moment: Option<Instant>, brake: Brake) {
+        if let Self::Sqlite(_, stop) = self {
+            stop.set(Some((moment, brake)));
         }
-        Ok(())
     }
 
     /// What stops a statement that runs on this connection; nothing where the
@@ -592,7 +667,7 @@ impl Session {
     /// SQLite asks its commit hook last, and turns the commit into a rollback
     /// when that says no.
     pub(super) async fn rehearse(&mut self) -> Result<bool, Fault> {
-        let Self::Sqlite(connection) = self else {
+        let Self::Sqlite(connection, _) = self else {
             return Ok(false);
         };
         let fault = |error| Fault::of(&Sqlite, error);
@@ -616,7 +691,7 @@ impl Session {
 
     /// Lets statements run for as long as they take again.
     pub(super) async fn never_stop(&mut self) -> Result<(), Fault> {
-        match self.stop_no_more().await? {
+        match self.stop_no_more() {
             "" => Ok(()),
             sql => self.batch(sql).await,
         }
@@ -624,16 +699,14 @@ impl Session {
 
     /// The same, but for what the database has to be told, which goes before
     /// the next text.
-    pub(super) async fn stop_no_more(&mut self) -> Result<&'static str, Fault> {
+    pub(super) fn stop_no_more(&mut self) -> &'static str {
         match self {
-            Self::Sqlite(connection) => {
-                let handle = connection.lock_handle().await;
-                let mut handle = handle.map_err(|error| Fault::of(&Sqlite, error))?;
-                handle.remove_progress_handler();
-                Ok("")
+            Self::Sqlite(_, stop) => {
+                stop.set(None);
+                ""
             }
-            Self::MySql(_) => Ok(mariadb::UNBOUNDED),
-            Self::Postgres(_) => Ok(""),
+            Self::MySql(_) => mariadb::UNBOUNDED,
+            Self::Postgres(_) => "",
         }
     }
 
@@ -641,7 +714,7 @@ impl Session {
     /// MariaDB its temporary tables stay, and so may its settings.
     pub(super) fn is_as_before(&self) -> bool {
         match self {
-            Self::Sqlite(_) | Self::Postgres(_) => true,
+            Self::Sqlite(..) | Self::Postgres(_) => true,
             Self::MySql(_) => false,
         }
     }

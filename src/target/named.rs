@@ -2,14 +2,10 @@
 //! driver has prepared, such a statement can follow others in one text, and so
 //! in their round trip.
 
-use sqlx::{
-    AssertSqlSafe, Either, Executor as _, Postgres, SqlSafeStr as _,
-    postgres::{PgConnection, PgRow},
-};
-use tokio_stream::StreamExt as _;
+use sqlx::{AssertSqlSafe, Executor as _, Postgres, SqlSafeStr as _, postgres::PgConnection};
 
-use super::warm::Lent;
-use crate::dialect::Statement;
+use super::{answers, warm::Lent};
+use crate::dialect::{Row, Statement};
 
 /// What PostgreSQL says of a name that this connection does not know.
 const UNKNOWN: &str = "26000";
@@ -24,7 +20,7 @@ pub(super) async fn ask_behind(
     connection: &mut Lent<Postgres>,
     begin: &str,
     question: &Statement,
-) -> Result<Vec<PgRow>, sqlx::Error> {
+) -> Result<Vec<Row>, sqlx::Error> {
     let name = name(&question.sql);
     let text = format!("{begin}; EXECUTE {name}{}", arguments(question));
     if connection.learns(&name) {
@@ -86,16 +82,7 @@ fn listed(parts: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// What the last statement of a text answers.
-async fn last_rows(connection: &mut PgConnection, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+async fn last_rows(connection: &mut PgConnection, text: &str) -> Result<Vec<Row>, sqlx::Error> {
     let text = AssertSqlSafe(text.to_owned()).into_sql_str();
-    let (mut rows, mut last) = (Vec::new(), Vec::new());
-    let mut answers = connection.fetch_many(sqlx::raw_sql(text));
-    while let Some(answer) = answers.next().await {
-        match answer? {
-            Either::Left(_) => last = std::mem::take(&mut rows),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok(last)
+    answers::of_last(connection.fetch_many(sqlx::raw_sql(text))).await
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Brake, Deadline, Error, LOCK_TIMEOUT, Target,
     answers::Done,
-    armed::{self, Question},
+    armed::{Asking, Question},
     connection::{Checks, Interrupter, Session},
     fault::Fault,
 };
@@ -22,7 +22,7 @@ const INTERRUPTED_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Transaction<'a> {
     session: Session,
     /// The right to change the target, where that is another connection's.
-    _turn: Option<Session>,
+    turn: Option<Session>,
     pub(super) dialect: &'a dyn Dialect,
     deadline: Deadline,
     brake: Brake,
@@ -65,39 +65,27 @@ impl Target {
     }
 
     /// Begins, and reads again what the guards saw, with the answers to more
-    /// questions: in one round trip, or in two where those are several
-    /// statements.
+    /// questions, in one round trip.
     pub(super) async fn begin_asking(
         &self,
         opening: Opening,
         more: &[Question],
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let dialect = self.dialect.as_ref();
-        if !dialect.asks_apart() {
-            let question = armed::everything(dialect, more);
-            return self.begin_with(opening, Some(&question)).await;
-        }
-        let (mut transaction, _) = self.begin_with(opening, None).await?;
-        match armed::ask_apart(&mut transaction, more).await {
-            Ok(rows) => Ok((transaction, rows)),
-            Err(error) => {
-                transaction.rollback().await;
-                Err(error)
-            }
-        }
+        let asking = Asking::of(self.dialect.as_ref(), more);
+        self.begin_with(opening, Some(&asking)).await
     }
 
-    /// Begins, and asks a first question, if any.
+    /// Begins, and asks first questions, if any.
     ///
     /// A connection can have died since it was used last, and then another
     /// one is asked.
     async fn begin_with(
         &self,
         opening: Opening,
-        question: Option<&Statement>,
+        asking: Option<&Asking>,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        match self.open(opening.clone(), question).await {
-            Err(Error::Unavailable(_)) => self.open(opening, question).await,
+        match self.open(opening.clone(), asking).await {
+            Err(Error::Unavailable(_)) => self.open(opening, asking).await,
             other => other,
         }
     }
@@ -105,7 +93,7 @@ impl Target {
     async fn open(
         &self,
         opening: Opening,
-        question: Option<&Statement>,
+        asking: Option<&Asking>,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
         let Opening {
             deadline,
@@ -128,29 +116,31 @@ impl Target {
             .map_err(in_time)?;
         let mut transaction = Transaction {
             session,
-            _turn: turn,
+            turn,
             dialect: self.dialect.as_ref(),
             deadline,
             brake: brake.clone(),
             interrupter: None,
             ended: false,
         };
-        let stop = transaction.session.stop_at(deadline.moment(), brake).await;
-        stop.map_err(|fault| fault.during("the beginning"))?;
+        transaction.session.stop_at(deadline.moment(), brake);
         let unchecked = match checks {
             Checks::Made => None,
             Checks::SwitchedOff => self.dialect.unchecked().map(|(stop, _)| stop),
         };
-        let begin = more.into_iter().chain([unchecked]).flatten().fold(
-            self.dialect.begin(patience, time),
-            |text, more| text + "; " + more,
-        );
+        let begin = more
+            .into_iter()
+            .chain([unchecked])
+            .flatten()
+            .fold(self.dialect.begin(patience, time), |text, more| {
+                text + "; " + more
+            });
         // Whoever waits for the target can be told not to: the connection is
         // given up with the transaction then, in which nothing was done yet.
         let session = &mut transaction.session;
         let beginning = async {
-            match question {
-                Some(question) => session.begin_asking(&begin, question).await,
+            match asking {
+                Some(asking) => session.begin_asking(&begin, asking).await,
                 None => session.batch(&begin).await.map(|()| Vec::new()),
             }
         };
@@ -267,6 +257,14 @@ impl Transaction<'_> {
         answer.map_err(|fault| self.fault(fault, step))
     }
 
+    /// Asks several questions at once.
+    pub(super) async fn ask_all(&mut self, step: &str, asking: &Asking) -> Result<Vec<Row>, Error> {
+        self.in_time(step)?;
+        let asking = self.session.ask_all(asking);
+        let answer = unless_pulled(&self.brake, self.interrupter.as_ref(), asking).await;
+        answer.map_err(|fault| self.fault(fault, step))
+    }
+
     /// Locks the target: together with others for one user or one session,
     /// alone for whatever is wider.
     pub(super) async fn hold(&mut self, hold: Hold) -> Result<(), Error> {
@@ -332,8 +330,7 @@ impl Transaction<'_> {
             self.rollback().await;
             return Err(Error::Cancelled);
         }
-        let unbounded = self.session.stop_no_more().await;
-        let unbounded = unbounded.map_err(|fault| fault.during("the commit"))?;
+        let unbounded = self.session.stop_no_more();
         let text = format!("{unbounded}{last}COMMIT");
         match self.session.batch(&text).await {
             Ok(()) => {
@@ -436,8 +433,12 @@ async fn unless_pulled<T>(
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.session.discard();
+        match self.ended {
+            true => self.session.trust(),
+            false => self.session.discard(),
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.trust();
         }
     }
 }

@@ -4,58 +4,90 @@
 //! coldest of them each time. The process behind the last one has its plans,
 //! its catalogue and its memory at hand. So each connection is a pool of its
 //! own here, which opens, tests and closes it, and the pools are a stack.
+//!
+//! A pool also tests each connection that comes back, which is a round trip.
+//! One whose transaction has ended in order is kept for a moment instead, in
+//! which nobody doubts that it is alive, and goes back when nobody has asked
+//! for it.
 
 use std::{
     collections::BTreeSet,
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use sqlx::{Database, pool::PoolConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedMappedMutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore},
+};
 
-use super::fault::Error;
+use super::{connection::TRUSTED, fault::Error};
 
 /// Connections, of which the one that was used last is used next.
-pub(super) struct Warm<D: Database> {
-    /// Each of one connection.
-    pools: Arc<Vec<sqlx::Pool<D>>>,
+pub(super) struct Warm<D: Database>(Arc<Places<D>>);
+
+struct Places<D: Database> {
+    all: Vec<Place<D>>,
     turns: Arc<Semaphore>,
-    free: Arc<Stack>,
-    /// What the connection of each has prepared under a name of ours, as long
-    /// as it is the same connection.
-    prepared: Arc<Vec<Mutex<BTreeSet<String>>>>,
+    /// The places that nobody uses, the last one on top.
+    free: Mutex<Vec<usize>>,
 }
 
-/// The places of the pools that nobody uses, the last one on top.
-struct Stack(Mutex<Vec<usize>>);
+/// Where one connection is.
+struct Place<D: Database> {
+    /// Of one connection.
+    pool: sqlx::Pool<D>,
+    /// The connection, while it is used or kept.
+    slot: Slot<D>,
+    /// Since when it is kept; nothing while that has to be tested.
+    trusted: Mutex<Option<Instant>>,
+    /// Whether somebody sees to it that it goes back.
+    is_watched: AtomicBool,
+    /// What it has prepared under a name of ours, as long as it is the same
+    /// connection.
+    prepared: Mutex<BTreeSet<String>>,
+}
+
+type Slot<D> = Arc<tokio::sync::Mutex<Option<PoolConnection<D>>>>;
+
+type Used<D> = OwnedMappedMutexGuard<Option<PoolConnection<D>>, PoolConnection<D>>;
 
 /// A connection, until it is dropped.
 pub(super) struct Lent<D: Database> {
-    // In this order: it is given back before its place is free, and that
-    // before the next one has a turn.
-    connection: PoolConnection<D>,
-    prepared: Arc<Vec<Mutex<BTreeSet<String>>>>,
-    place: Place,
+    // In this order: its slot is free before its place is, and that before the
+    // next one has a turn.
+    connection: Used<D>,
+    spot: Spot<D>,
     _turn: OwnedSemaphorePermit,
 }
 
-struct Place {
+/// The right to a place.
+struct Spot<D: Database> {
     index: usize,
-    free: Arc<Stack>,
+    places: Arc<Places<D>>,
 }
 
 impl<D: Database> Warm<D> {
     /// At most so many connections, each of which such a pool makes.
     pub(super) fn new(most: usize, pool: impl Fn() -> sqlx::Pool<D>) -> Self {
-        Self {
-            pools: Arc::new((0..most).map(|_| pool()).collect()),
+        let place = |_| Place {
+            pool: pool(),
+            slot: Slot::default(),
+            trusted: Mutex::default(),
+            is_watched: AtomicBool::default(),
+            prepared: Mutex::default(),
+        };
+        Self(Arc::new(Places {
+            all: (0..most).map(place).collect(),
             turns: Arc::new(Semaphore::new(most)),
-            free: Arc::new(Stack(Mutex::new((0..most).rev().collect()))),
-            prepared: Arc::new((0..most).map(|_| Mutex::default()).collect()),
-        }
+            free: Mutex::new((0..most).rev().collect()),
+        }))
     }
 
     /// The connection that was used last, of those that nobody uses.
@@ -68,42 +100,102 @@ impl<D: Database> Warm<D> {
     }
 
     async fn next(&self) -> Result<Lent<D>, sqlx::Error> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = Arc::clone(&self.0.turns).acquire_owned().await;
         let turn = turn.map_err(|_| sqlx::Error::PoolClosed)?;
-        let place = self.free.top().ok_or(sqlx::Error::PoolTimedOut)?;
-        let pool = self.pools.get(place.index);
-        let connection = pool.ok_or(sqlx::Error::PoolClosed)?.acquire().await?;
+        let index = locked(&self.0.free).pop();
+        let spot = Spot {
+            index: index.ok_or(sqlx::Error::PoolTimedOut)?,
+            places: Arc::clone(&self.0),
+        };
+        let place = spot.place().ok_or(sqlx::Error::PoolClosed)?;
+        let mut slot = Arc::clone(&place.slot).lock_owned().await;
+        if locked(&place.trusted).take().is_none() {
+            drop(slot.take());
+        }
+        if slot.is_none() {
+            *slot = Some(place.pool.acquire().await?);
+        }
+        let connection = OwnedMutexGuard::try_map(slot, Option::as_mut);
         Ok(Lent {
-            connection,
-            prepared: Arc::clone(&self.prepared),
-            place,
+            connection: connection.map_err(|_| sqlx::Error::PoolClosed)?,
+            spot,
             _turn: turn,
         })
     }
 
     pub(super) async fn close(&self) {
-        for pool in self.pools.iter() {
-            pool.close().await;
+        for place in &self.0.all {
+            drop(place.slot.lock().await.take());
+            place.pool.close().await;
         }
     }
 }
 
-impl Stack {
-    fn top(self: &Arc<Self>) -> Option<Place> {
-        let index = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()?;
-        let free = Arc::clone(self);
-        Some(Place { index, free })
+impl<D: Database> Place<D> {
+    /// Gives the connection back to its pool, unless somebody uses it, or it
+    /// is trusted still; false in that case.
+    fn give_back(&self) -> bool {
+        let Ok(mut slot) = self.slot.try_lock() else {
+            return true;
+        };
+        let mut trusted = locked(&self.trusted);
+        if trusted.is_some_and(|since| since.elapsed() < TRUSTED) {
+            return false;
+        }
+        *trusted = None;
+        drop(slot.take());
+        true
     }
 }
 
-impl Drop for Place {
+/// Waits until nobody has used a connection for a while.
+async fn watch<D: Database>(places: Weak<Places<D>>, index: usize) {
+    loop {
+        tokio::time::sleep(TRUSTED).await;
+        let Some(places) = places.upgrade() else {
+            return;
+        };
+        let Some(place) = places.all.get(index) else {
+            return;
+        };
+        // Whoever uses it now sees to it that this begins again.
+        place.is_watched.store(false, Ordering::SeqCst);
+        if place.give_back() || place.is_watched.swap(true, Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+impl<D: Database> Spot<D> {
+    fn place(&self) -> Option<&Place<D>> {
+        self.places.all.get(self.index)
+    }
+}
+
+impl<D: Database> Drop for Spot<D> {
     fn drop(&mut self) {
-        let mut free = self.free.0.lock().unwrap_or_else(PoisonError::into_inner);
-        free.push(self.index);
+        if let (Some(place), Ok(runtime)) = (self.place(), Handle::try_current()) {
+            if locked(&place.trusted).is_none() {
+                place.give_back();
+            } else if !place.is_watched.swap(true, Ordering::SeqCst) {
+                runtime.spawn(watch(Arc::downgrade(&self.places), self.index));
+            }
+        }
+        locked(&self.places.free).push(self.index);
+    }
+}
+
+/// What is kept is closed with everything else, and without a runtime, which
+/// may be gone already.
+impl<D: Database> Drop for Places<D> {
+    fn drop(&mut self) {
+        for place in &self.all {
+            if let Ok(mut slot) = place.slot.try_lock()
+                && let Some(connection) = slot.take()
+            {
+                drop(connection.leak());
+            }
+        }
     }
 }
 
@@ -111,21 +203,28 @@ impl<D: Database> Lent<D> {
     /// True when this name is new to the connection, which is taken to know it
     /// from now on.
     pub(super) fn learns(&self, name: &str) -> bool {
-        let prepared = self.prepared.get(self.place.index);
-        prepared.is_none_or(|prepared| {
-            let mut names = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            names.insert(name.to_owned())
-        })
+        let place = self.spot.place();
+        place.is_none_or(|place| locked(&place.prepared).insert(name.to_owned()))
+    }
+
+    /// Says that its transaction has ended in order: it is alive and idle.
+    pub(super) fn trust(&mut self) {
+        if let Some(place) = self.spot.place() {
+            *locked(&place.trusted) = Some(Instant::now());
+        }
     }
 
     /// Gives it up instead of back.
     pub(super) fn close_on_drop(&mut self) {
-        if let Some(prepared) = self.prepared.get(self.place.index) {
-            let mut names = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            names.clear();
+        if let Some(place) = self.spot.place() {
+            locked(&place.prepared).clear();
         }
         self.connection.close_on_drop();
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<D: Database> Deref for Lent<D> {
@@ -144,23 +243,18 @@ impl<D: Database> DerefMut for Lent<D> {
 
 impl<D: Database> Clone for Warm<D> {
     fn clone(&self) -> Self {
-        Self {
-            pools: Arc::clone(&self.pools),
-            turns: Arc::clone(&self.turns),
-            free: Arc::clone(&self.free),
-            prepared: Arc::clone(&self.prepared),
-        }
+        Self(Arc::clone(&self.0))
     }
 }
 
 impl<D: Database> fmt::Debug for Warm<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} connections", self.pools.len())
+        write!(f, "{} connections", self.0.all.len())
     }
 }
 
 impl<D: Database> fmt::Debug for Lent<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {}", self.place.index)
+        write!(f, "connection {}", self.spot.index)
     }
 }

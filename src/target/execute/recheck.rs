@@ -5,7 +5,11 @@ use crate::{
     dialect::{Hold, Row},
     failpoint,
     guard::{Cleared, Seen},
-    target::{Error, Target, armed, transaction::Transaction},
+    target::{
+        Error, Target,
+        armed::{self, Asking},
+        transaction::Transaction,
+    },
 };
 
 impl Execution<'_> {
@@ -42,14 +46,8 @@ pub(in crate::target) async fn recheck<T>(
 ) -> Result<(), Error> {
     transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
-    let asked = match dialect.asks_apart() {
-        true => armed::ask_apart(transaction, &[]).await,
-        false => {
-            let question = armed::everything(dialect, &[]);
-            transaction.ask("reading the marker", &question).await
-        }
-    };
-    let rows = match asked {
+    let asking = Asking::of(dialect, &[]);
+    let rows = match transaction.ask_all("reading the marker", &asking).await {
         // The table of the marker is not there any more.
         Err(Error::Database { .. }) => return Err(Error::Changed("the marker")),
         other => other?,

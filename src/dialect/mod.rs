@@ -298,7 +298,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// Asks for schema, table, column and name of every sequence, with the
     /// value that it gave last, NULL before the first, and its first one; a
-    /// question before that says whether there are any.
+    /// question before that says whether there are any. Without a column it is
+    /// the table's automatic one.
     fn sequences(&self) -> (Option<&'static str>, String);
 
     /// Makes a sequence give `next`.
@@ -322,13 +323,15 @@ pub trait Dialect: fmt::Debug + Send + Sync {
                 format!("SELECT '{place}', NULL WHERE EXISTS (SELECT 1 FROM {table})")
             })
             .collect();
-        let parts: Vec<String> = asked
-            .chunks(UNITED)
-            .map(|part| format!("SELECT * FROM ({}) AS f", part.join(" UNION ALL ")))
-            .collect();
-        match parts.is_empty() {
-            true => "SELECT NULL, NULL WHERE 1 = 0".to_owned(),
-            false => parts.join(" UNION ALL "),
+        let united = |part: &[String]| part.join(" UNION ALL ");
+        match asked.len() {
+            0 => "SELECT NULL, NULL WHERE 1 = 0".to_owned(),
+            1..=UNITED => united(&asked),
+            _ => {
+                let parts = asked.chunks(UNITED);
+                let parts = parts.map(|part| format!("SELECT * FROM ({}) AS f", united(part)));
+                united(&parts.collect::<Vec<_>>())
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the database says about being reset, and how it is made to say so:
 //! its marker, and the proofs of commits.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 
 use super::{
@@ -199,9 +201,16 @@ pub(super) struct Asking {
     pub(super) statement: Statement,
     /// Of each statement, where it is several.
     kinds: Vec<&'static str>,
+    /// What it is prepared under.
+    name: OnceLock<String>,
 }
 
 impl Asking {
+    /// Its name, which is found once.
+    pub(super) fn name(&self, find: impl FnOnce(&str) -> String) -> &str {
+        self.name.get_or_init(|| find(&self.statement.sql))
+    }
+
     /// In the form in which the database is quickest.
     pub(super) fn of(dialect: &dyn Dialect, more: &[Question]) -> Self {
         match dialect.asks_apart() {
@@ -209,6 +218,7 @@ impl Asking {
             false => Self {
                 statement: together(dialect, more),
                 kinds: Vec::new(),
+                name: OnceLock::new(),
             },
         }
     }
@@ -276,6 +286,7 @@ fn apart(dialect: &dyn Dialect, more: &[Question]) -> Asking {
     Asking {
         statement: Statement::plain(texts.join(";\n")),
         kinds,
+        name: OnceLock::new(),
     }
 }
 

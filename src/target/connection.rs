@@ -567,7 +567,7 @@ impl Session {
         asking: &Asking,
     ) -> Result<Vec<Row>, Fault> {
         if let Self::Postgres(connection) = self {
-            let rows = named::ask_behind(connection, begin, &asking.statement).await;
+            let rows = named::ask_behind(connection, begin, asking).await;
             return rows.map_err(|error| Fault::of(&Postgres, error));
         }
         let text = Statement::new(

@@ -4,7 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Executor as _, Postgres, SqlSafeStr as _, postgres::PgConnection};
 
-use super::{answers, warm::Lent};
+use super::{answers, armed::Asking, warm::Lent};
 use crate::dialect::{Row, Statement};
 
 /// What PostgreSQL says of a name that this connection does not know.
@@ -19,17 +19,17 @@ const KNOWN: &str = "42P05";
 pub(super) async fn ask_behind(
     connection: &mut Lent<Postgres>,
     begin: &str,
-    question: &Statement,
+    asking: &Asking,
 ) -> Result<Vec<Row>, sqlx::Error> {
-    let name = name(&question.sql);
+    let (name, question) = (asking.name(name), &asking.statement);
     let text = format!("{begin}; EXECUTE {name}{}", arguments(question));
-    if connection.learns(&name) {
-        prepare(connection, &name, question).await?;
+    if connection.learns(name) {
+        prepare(connection, name, question).await?;
     }
     match last_rows(connection, &text).await {
         Err(error) if is(&error, UNKNOWN) => {
             connection.execute("ROLLBACK").await?;
-            prepare(connection, &name, question).await?;
+            prepare(connection, name, question).await?;
             last_rows(connection, &text).await
         }
         other => other,

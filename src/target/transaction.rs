@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Brake, Deadline, Error, LOCK_TIMEOUT, Target,
     answers::Done,
-    armed::{Asking, Question},
+    armed::Asking,
     connection::{Checks, Interrupter, Session},
     fault::Fault,
 };
@@ -64,22 +64,11 @@ impl Target {
         Ok(self.begin_with(opening, None).await?.0)
     }
 
-    /// Begins, and reads again what the guards saw, with the answers to more
-    /// questions, in one round trip.
-    pub(super) async fn begin_asking(
-        &self,
-        opening: Opening,
-        more: &[Question],
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
-        let asking = Asking::of(self.dialect.as_ref(), more);
-        self.begin_with(opening, Some(&asking)).await
-    }
-
-    /// Begins, and asks first questions, if any.
+    /// Begins, and asks first questions, if any, in one round trip.
     ///
     /// A connection can have died since it was used last, and then another
     /// one is asked.
-    async fn begin_with(
+    pub(super) async fn begin_with(
         &self,
         opening: Opening,
         asking: Option<&Asking>,

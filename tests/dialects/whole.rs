@@ -9,6 +9,9 @@ use crate::{
 };
 
 cases! {
+    EVERYWHERE: what_is_sown_is_checked;
+    NOT_POSTGRES: without_checks, whoever_stays_is_checked;
+    MARIADB: a_row_that_comes_between;
     POSTGRES: big_tables_are_truncated, in_use, referred_to_from_elsewhere,
         few_rows_by_number, switched_off, switched_off_in_vain;
 }
@@ -33,6 +36,107 @@ const BIG: &str = "
 
 fn policy() -> String {
     format!("keep = [\"kept\"]\n{POLICY}")
+}
+
+/// Rows that need one another, and a table that nobody refers to.
+const TANGLED: &str = "
+    CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(99) NOT NULL, user_type VARCHAR(9),
+        best INTEGER);
+    CREATE TABLE teams (id INTEGER PRIMARY KEY, owner_id INTEGER NOT NULL REFERENCES users (id)
+        ON DELETE CASCADE, part_of INTEGER REFERENCES teams (id));
+    CREATE TABLE posts (id INTEGER PRIMARY KEY,
+        user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE);
+    CREATE TABLE kept (id INTEGER PRIMARY KEY, note VARCHAR(9));
+    INSERT INTO users VALUES (1, 'ann@test.com', 'user', NULL), (2, 'bob@test.com', 'admin', NULL);
+    INSERT INTO teams VALUES (1, 1, NULL), (2, 2, 1), (3, 1, 3);
+    INSERT INTO posts VALUES (1, 1), (2, 1), (3, 2);
+    INSERT INTO kept VALUES (1, 'kept');
+";
+
+/// With a cycle, where a table can be given a key later.
+async fn tangled(kind: Kind, policy: &str) -> World {
+    let cycle = match kind {
+        Kind::Sqlite => "",
+        Kind::Postgres | Kind::MariaDb => {
+            "ALTER TABLE users ADD FOREIGN KEY (best) REFERENCES posts (id); \
+             UPDATE users SET best = 3 WHERE id = 2"
+        }
+    };
+    World::make(kind, &format!("{TANGLED}{cycle}"), policy).await
+}
+
+async fn without_checks(kind: Kind) {
+    let world = tangled(kind, &policy()).await;
+    let order = world.everything();
+    let told = "posts -3, teams -3, users -2";
+    let dry = world.reset(&order, Mode::DryRun).await.unwrap();
+    assert_eq!(summary(&dry), told);
+    let before = world.dump().await;
+    assert_eq!(before.len(), 4, "a dry run leaves everything");
+    assert_eq!(way(&world, &order).await, Strategy::Unchecked);
+    assert_eq!(world.left().await, "kept 1");
+    // The next one finds nothing, and the one after that is checked again.
+    world.takes(world.everything(), "", "kept 1").await;
+    world
+        .sql("INSERT INTO users VALUES (7, 'eve@test.com', 'user', NULL)")
+        .await;
+    world.sql("INSERT INTO posts VALUES (7, 7)").await;
+    world
+        .takes(world.id("7"), "posts -1, users -1", "kept 1")
+        .await;
+}
+
+/// Where an admin stays, so does what is checked for the others.
+async fn whoever_stays_is_checked(kind: Kind) {
+    let admins = r#"admins = { column = "user_type", values = ["admin"] }"#;
+    let policy = format!("{}{admins}\n", policy());
+    let world = tangled(kind, &policy).await;
+    let order = world.everything();
+    let left = match kind {
+        Kind::Sqlite => "kept 1, users 1",
+        // The post that the admin likes best is theirs.
+        Kind::Postgres | Kind::MariaDb => "kept 1, posts 1, users 1",
+    };
+    let changes = world.reset(&order, Mode::Execute).await.unwrap();
+    assert_eq!(world.left().await, left, "{}", summary(&changes));
+}
+
+/// No foreign key is left unwatched by what comes after.
+async fn what_is_sown_is_checked(kind: Kind) {
+    let world = tangled(kind, &policy()).await;
+    world
+        .takes(world.everything(), "posts -3, teams -3, users -2", "kept 1")
+        .await;
+    world
+        .sql("INSERT INTO users VALUES (7, 'eve@test.com', 'user', NULL)")
+        .await;
+    world
+        .fails(world.reseeded("INSERT INTO posts VALUES (1, 77)", ""))
+        .await;
+    assert_eq!(world.left().await, "kept 1, users 1");
+    world.takes(world.everything(), "users -1", "kept 1").await;
+}
+
+/// A row that refers to one that goes, and was added after its own table was
+/// emptied.
+async fn a_row_that_comes_between(kind: Kind) {
+    let world = World::make(kind, TANGLED, &policy()).await;
+    let mut holder = world.connect().await;
+    let hold = "BEGIN; SELECT id FROM users WHERE id = 1 FOR UPDATE";
+    holder.run(hold).await.unwrap();
+    let order = world.everything();
+    let between = async {
+        world.until_blocked().await;
+        world.sql("INSERT INTO posts VALUES (9, 2)").await;
+        holder.run("ROLLBACK").await.unwrap();
+        holder.close().await;
+    };
+    let (refused, ()) = tokio::join!(world.reset(&order, Mode::Execute), between);
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("rows of posts would be left"), "{refused}");
+    assert_eq!(world.left().await, "kept 1, posts 4, teams 3, users 2");
+    let told = "posts -4, teams -3, users -2";
+    world.takes(world.everything(), told, "kept 1").await;
 }
 
 async fn is_truncated(world: &World) -> bool {

@@ -22,14 +22,12 @@ const OBSTACLE: &str = "CASE WHEN t.ENGINE <> 'InnoDB' THEN CONCAT('its storage 
     WHEN o.SCHEMA_NAME IS NOT NULL THEN CONCAT('a table of database ', o.SCHEMA_NAME, \
     ' refers to it') END";
 
-/// The columns that number themselves, and the number that each gave last.
-pub(super) const NUMBERED: &str = "SELECT NULL, t.TABLE_NAME, c.COLUMN_NAME, t.TABLE_NAME, \
-    CAST(CAST(t.AUTO_INCREMENT AS SIGNED) - 1 AS CHAR), '1' \
-    FROM information_schema.TABLES AS t JOIN information_schema.COLUMNS AS c \
-    ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME \
-    AND c.EXTRA LIKE '%auto_increment%' \
-    WHERE t.TABLE_SCHEMA = DATABASE() AND c.TABLE_SCHEMA = DATABASE() \
-    AND t.AUTO_INCREMENT IS NOT NULL ORDER BY t.TABLE_NAME";
+/// The tables whose rows number themselves, and the number that each gave
+/// last. Which column has it is known; to ask takes seven times as long.
+pub(super) const NUMBERED: &str = "SELECT NULL, TABLE_NAME, NULL, TABLE_NAME, \
+    CAST(CAST(AUTO_INCREMENT AS SIGNED) - 1 AS CHAR), '1' \
+    FROM information_schema.TABLES \
+    WHERE TABLE_SCHEMA = DATABASE() AND AUTO_INCREMENT IS NOT NULL";
 
 pub(super) fn catalogue() -> Catalogue {
     let application = tables();

@@ -7,7 +7,7 @@ use crate::{
     plan::Plan,
     target::{
         Error, Target,
-        armed::Question,
+        armed::{Asking, Question},
         transaction::{Opening, Transaction},
     },
 };
@@ -38,7 +38,8 @@ impl Target {
             more: vec![dialect.prepared(), dialect.lock(request.start.hold())],
             ..Opening::of(request)
         };
-        match self.begin_asking(opening, root.as_slice()).await {
+        let asking = Asking::of(dialect, root.as_slice());
+        match self.begin_with(opening, Some(&asking)).await {
             // Most likely nobody has armed the database, or the schema is
             // another one; the other way tells.
             Err(error) if is_for_steps(&error) => Ok(None),

@@ -265,18 +265,19 @@ impl Target {
         let (transaction, seen) = match is_everything {
             true => {
                 let begun = self.begin_around(cleared.subject(), request, checks);
-                begun.await?
+                let (transaction, seen) = begun.await?;
+                (transaction, Some(seen))
             }
             false => {
                 let (deadline, brake) = (request.deadline, request.brake.clone());
-                (self.begin_braked(deadline, brake).await?, Vec::new())
+                (self.begin_braked(deadline, brake).await?, None)
             }
         };
         let mut execution = Execution::new(self, transaction, cleared, request, progress);
         (execution.checks, execution.extent) = (checks, extent);
-        let begun = match is_everything {
-            true => execution.look_around(self, &seen).await,
-            false => execution.look_again(self).await,
+        let begun = match seen {
+            Some(seen) => execution.look_around(self, &seen).await,
+            None => execution.look_again(self).await,
         };
         let worked = match begun {
             Ok(()) => execution.work().await,

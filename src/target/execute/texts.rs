@@ -1,11 +1,12 @@
-//! The texts that reset one user, each written once for a plan: writing one
-//! takes longer than sending it.
+//! The texts that reset one user or everything, each written once for a plan:
+//! writing one takes longer than sending it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
     dialect::{Chain, Script, Seed, Statement},
     plan::Plan,
+    target::armed::Asking,
 };
 
 /// What was written for the plans of a target.
@@ -13,6 +14,7 @@ use crate::{
 pub(in crate::target) struct Texts {
     pub(super) chains: Kept<Chain>,
     pub(super) scripts: Kept<Script>,
+    pub(super) looks: Kept<Look>,
 }
 
 /// Texts by plan.
@@ -37,15 +39,47 @@ impl<T> Kept<T> {
         if !matches!(seed, Seed::Key(_)) {
             return write().map(Arc::new);
         }
-        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, text)) = texts.iter().find(|(known, _)| known.is(plan)) {
-            return Some(Arc::clone(text));
+        match self.of(plan) {
+            Some(text) => Some(text),
+            None => Some(self.keep(plan, write()?)),
         }
-        let text = Arc::new(write()?);
-        texts.retain(|(known, _)| Arc::ptr_eq(known.model(), plan.model()));
-        texts.push((plan.clone(), Arc::clone(&text)));
-        Some(text)
     }
+
+    /// What is kept for a plan.
+    pub(super) fn of(&self, plan: &Plan) -> Option<Arc<T>> {
+        let texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = texts.iter().find(|(known, _)| known.is(plan));
+        known.map(|(_, text)| Arc::clone(text))
+    }
+
+    /// Keeps it in place of what was kept, and forgets those of an earlier
+    /// schema.
+    pub(super) fn keep(&self, plan: &Plan, text: T) -> Arc<T> {
+        let text = Arc::new(text);
+        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_current = |known: &Plan| Arc::ptr_eq(known.model(), plan.model());
+        texts.retain(|(known, _)| is_current(known) && !known.is(plan));
+        texts.push((plan.clone(), Arc::clone(&text)));
+        text
+    }
+}
+
+/// What a full reset asks as it begins.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) asking: Asking,
+    pub(super) sequences: Sequences,
+}
+
+/// Whether a look tells the sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sequences {
+    /// It does.
+    Told,
+    /// There are none.
+    Missing,
+    /// Nobody has asked yet whether there are any.
+    Unknown,
 }
 
 /// A statement that was written for one user, for another: whatever parameters

@@ -66,6 +66,10 @@ impl Target {
                 Strategy::Unlinked,
                 "validating foreign keys again takes less than checking them for each row",
             ),
+            (_, Strategy::Unchecked) if matches!(plan.scope(), Scope::Everything) => (
+                Strategy::Unchecked,
+                "nothing that stays could refer to what goes",
+            ),
             (_, Strategy::Unchecked) => (
                 Strategy::Unchecked,
                 "checking all rows at once takes less than checking each",

@@ -12,10 +12,11 @@ use std::{
 };
 
 use super::{
-    Execution, Request, Start,
+    Execution, Request, Start, Strategy,
     cost::CHECKED_KEY_US,
     recheck::compare_all,
     sequences::{Left, RESTARTING},
+    texts::{Look, Sequences},
 };
 use crate::{
     dialect::{Dialect, Hold, Row, Statement},
@@ -25,7 +26,7 @@ use crate::{
     schema::{Origin, TableId},
     target::{
         Error, Target,
-        armed::{self, Question},
+        armed::{self, Asking, Question},
         connection::Checks,
         field,
         transaction::{Opening, Transaction},
@@ -93,37 +94,60 @@ impl Target {
         plan: &Plan,
         request: &Request,
         checks: Checks,
-    ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
+    ) -> Result<(Transaction<'_>, Seen), Error> {
         let dialect = self.dialect.as_ref();
-        let question = |kind, columns, sql: String| Question {
-            kind,
-            columns,
-            statement: Statement::plain(sql),
+        let looks = &self.texts.looks;
+        let look = match looks.of(plan) {
+            Some(look) => look,
+            None if dialect.sequences().0.is_none() => {
+                looks.keep(plan, look(dialect, plan, Sequences::Told))
+            }
+            None => looks.keep(plan, look(dialect, plan, Sequences::Unknown)),
         };
-        let filled = dialect.filled(&names(dialect, plan, wiped(plan)));
-        let (first, sequences) = dialect.sequences();
-        let sequences = first.is_none().then_some(sequences);
-        let backend = dialect.backend().map(str::to_owned);
-        let questions: Vec<Question> = [
-            Some(question("filled", 2, filled)),
-            sequences.map(|sql| question("sequence", 6, sql)),
-            backend.map(|sql| question("backend", 1, sql)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
         let defer = dialect.defer().filter(|_| checks == Checks::Made);
         let opening = Opening {
             checks,
             more: vec![dialect.ample(), defer, dialect.lock(Hold::Exclusive)],
             ..Opening::of(request)
         };
-        match self.begin_asking(opening, &questions).await {
+        match self.begin_with(opening, Some(&look.asking)).await {
             // A table that is asked, or that of the marker, is not there any
             // more.
             Err(Error::Database { .. }) => Err(Error::Changed("the schema")),
-            begun => begun,
+            Err(error) => Err(error),
+            Ok((transaction, rows)) => {
+                let sequences = look.sequences;
+                Ok((transaction, Seen { rows, sequences }))
+            }
         }
+    }
+}
+
+/// What was answered to a look.
+#[derive(Debug)]
+pub(super) struct Seen {
+    rows: Vec<Row>,
+    sequences: Sequences,
+}
+
+/// What is asked as everything begins.
+fn look(dialect: &dyn Dialect, plan: &Plan, sequences: Sequences) -> Look {
+    let question = |kind, columns, sql: String| Question {
+        kind,
+        columns,
+        statement: Statement::plain(sql),
+    };
+    let filled = dialect.filled(&names(dialect, plan, wiped(plan)));
+    let mut questions = vec![question("filled", 2, filled)];
+    if sequences == Sequences::Told {
+        questions.push(question("sequence", 6, dialect.sequences().1));
+    }
+    if let Some(backend) = dialect.backend() {
+        questions.push(question("backend", 1, backend.to_owned()));
+    }
+    Look {
+        asking: Asking::of(dialect, &questions),
+        sequences,
     }
 }
 
@@ -145,9 +169,13 @@ impl Execution<'_> {
         self.checks == Checks::SwitchedOff || self.transaction.dialect.deletes_together()
     }
 
-    /// True when some rows stay.
-    pub(super) fn keeps_rows(&self) -> bool {
-        self.sizes.iter().any(|&size| size > 0)
+    /// True when some rows of the tables that are wiped stay.
+    fn keeps_rows(&self) -> bool {
+        let mut kept = self.plan.steps().iter().flat_map(|step| match step {
+            Step::Wipe(step) => step.tables.as_slice(),
+            Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => &[],
+        });
+        kept.any(|(_, kept)| kept.is_some_and(|set| self.sizes[set.index()] > 0))
     }
 
     /// Wipes everything, and tells of each step that had something to do.
@@ -159,7 +187,7 @@ impl Execution<'_> {
             true => {
                 let sequences = match around.sequences {
                     Some(sequences) => sequences,
-                    None => self.sequences().await?,
+                    None => self.learn_sequences().await?,
                 };
                 self.restarts(sequences, Left::Nothing).await?
             }
@@ -168,6 +196,9 @@ impl Execution<'_> {
         };
         if self.transaction.dialect.restarts_after_commit() {
             self.restarts = std::mem::take(&mut restarts);
+        }
+        if self.checks == Checks::SwitchedOff {
+            self.strategy = Strategy::Unchecked;
         }
         let checks = self.checks(&filled).await?;
         let truncated = self.worth_truncating(&filled, checks);
@@ -178,9 +209,6 @@ impl Execution<'_> {
         let others = filled.keys().filter(|table| !rows.contains_key(*table));
         let others: BTreeSet<TableId> = others.copied().collect();
         rows.extend(self.delete_at_once(&others, restarts, checks).await?);
-        if self.checks == Checks::SwitchedOff {
-            self.verify_nothing_is_left().await?;
-        }
         for (&table, &rows) in &rows {
             self.count(table).deleted += rows;
         }
@@ -206,15 +234,39 @@ impl Execution<'_> {
         Ok(())
     }
 
+    /// The sequences, and whether the next look can ask for them.
+    async fn learn_sequences(&mut self) -> Result<Vec<Row>, Error> {
+        let sequences = self.sequences().await?;
+        let known = match sequences {
+            Some(_) => Sequences::Told,
+            None => Sequences::Missing,
+        };
+        let look = look(self.transaction.dialect, self.plan, known);
+        self.texts.looks.keep(self.plan, look);
+        Ok(sequences.unwrap_or_default())
+    }
+
+    /// These tables, and all that can refer to them.
+    fn with_referring(&self, tables: &BTreeSet<TableId>) -> Vec<(TableId, Option<SetId>)> {
+        let keys = self.plan.schema().foreign_keys();
+        let referring = keys.filter(|(_, key)| tables.contains(&key.parent));
+        let mut all = tables.clone();
+        all.extend(referring.map(|(_, key)| key.child));
+        all.into_iter().map(|table| (table, None)).collect()
+    }
+
     /// Whoever adds a row while nothing is checked may have added one that
     /// refers to one that is gone.
-    async fn verify_nothing_is_left(&mut self) -> Result<(), Error> {
-        let tables: Vec<(TableId, Option<SetId>)> = self.wiped().map(|id| (id, None)).collect();
-        let filled = self.occupied().await?;
-        let Some(&table) = filled.first() else {
+    async fn refuse_left(
+        &mut self,
+        tables: &[(TableId, Option<SetId>)],
+        left: &[Row],
+    ) -> Result<(), Error> {
+        let place = left.first().and_then(|row| field(row, 0).parse().ok());
+        let Some(&(table, _)) = place.and_then(|place: usize| tables.get(place)) else {
             return Ok(());
         };
-        self.verify_references(STEP, &tables).await?;
+        self.verify_references(STEP, tables).await?;
         self.gone(STEP, table, 1)
     }
 
@@ -224,8 +276,9 @@ impl Execution<'_> {
     }
 
     /// Takes in what was seen as it began, after what the guards saw.
-    pub(super) async fn look_around(&mut self, target: &Target, seen: &[Row]) -> Result<(), Error> {
+    pub(super) async fn look_around(&mut self, target: &Target, seen: &Seen) -> Result<(), Error> {
         failpoint::reach("begun").await;
+        let (seen, sequences) = (&seen.rows, seen.sequences);
         compare_all(seen, self.cleared, self.plan.schema().fingerprint())?;
         if let Some(backend) = armed::of_kind(seen, "backend").first() {
             let backend = field(backend, 0);
@@ -238,10 +291,12 @@ impl Execution<'_> {
             let table = tables.get(place.checked_sub(1)?)?;
             Some((*table, field(row, 1).parse().unwrap_or(0.0)))
         });
-        let is_asked = self.transaction.dialect.sequences().0.is_none();
         self.around = Some(Around {
             filled: filled.collect(),
-            sequences: is_asked.then(|| armed::of_kind(seen, "sequence")),
+            sequences: match sequences {
+                Sequences::Told | Sequences::Missing => Some(armed::of_kind(seen, "sequence")),
+                Sequences::Unknown => None,
+            },
         });
         failpoint::reach("rechecked").await;
         Ok(())
@@ -406,8 +461,18 @@ impl Execution<'_> {
             parts.extend(settle.map(|settle| (SETTLING, Statement::plain(settle))));
             self.is_settled = true;
         }
+        let verified = match self.checks {
+            Checks::SwitchedOff if !tables.is_empty() => self.with_referring(tables),
+            Checks::SwitchedOff | Checks::Made => Vec::new(),
+        };
+        if !verified.is_empty() {
+            parts.push((STEP, self.renderer().occupied(&verified)));
+        }
         let done = self.transaction.together(parts).await;
         let done = done.map_err(|error| super::steps::unique(STEP, error))?;
+        if let Some(last) = done.last().filter(|_| !verified.is_empty()) {
+            self.refuse_left(&verified, &last.rows).await?;
+        }
         let mut rows = BTreeMap::new();
         for (tables, done) in deleted.iter().zip(&done) {
             match (tables.as_slice(), done.rows.first()) {

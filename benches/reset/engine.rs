@@ -111,8 +111,15 @@ impl Engine {
 /// Where a database is.
 #[derive(Debug, Clone)]
 pub enum Place {
-    Postgres { port: u16, database: String },
-    MariaDb { port: u16, database: String },
+    Postgres {
+        port: u16,
+        role: &'static str,
+        database: String,
+    },
+    MariaDb {
+        port: u16,
+        database: String,
+    },
     Sqlite(PathBuf),
 }
 
@@ -128,8 +135,12 @@ impl Place {
     /// As the server's configuration says it.
     pub fn url(&self) -> String {
         match self {
-            Self::Postgres { port, database } => {
-                format!("postgresql://{OWNER}@127.0.0.1:{port}/{database}")
+            Self::Postgres {
+                port,
+                role,
+                database,
+            } => {
+                format!("postgresql://{role}@127.0.0.1:{port}/{database}")
             }
             Self::MariaDb { port, database } => {
                 format!("mysql://{OWNER}@127.0.0.1:{port}/{database}")
@@ -142,13 +153,17 @@ impl Place {
     pub fn credentials(&self) -> (Option<String>, String, Credentials) {
         let host = "127.0.0.1".to_owned();
         match self.clone() {
-            Self::Postgres { port, database } => (
+            Self::Postgres {
+                port,
+                role,
+                database,
+            } => (
                 Some(host.clone()),
                 database.clone(),
                 Credentials::Postgres {
                     host,
                     port,
-                    user: OWNER.to_owned(),
+                    user: role.to_owned(),
                     password: None,
                     database,
                     tls: None,
@@ -180,7 +195,7 @@ impl Place {
     /// A connection of the owner.
     pub async fn connect(&self) -> Sql {
         match self {
-            Self::Postgres { port, database } => Sql::postgres(*port, OWNER, database).await,
+            Self::Postgres { port, database, .. } => Sql::postgres(*port, OWNER, database).await,
             Self::MariaDb { port, database } => Sql::mariadb(*port, OWNER, Some(database)).await,
             Self::Sqlite(path) => Sql::sqlite(path).await,
         }

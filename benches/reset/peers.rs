@@ -106,7 +106,7 @@ fn program(name: &str) -> PathBuf {
 
 fn address(place: &Place) -> Option<(String, String)> {
     match place {
-        Place::Postgres { port, database } => Some((port.to_string(), database.clone())),
+        Place::Postgres { port, database, .. } => Some((port.to_string(), database.clone())),
         Place::MariaDb { .. } | Place::Sqlite(_) => None,
     }
 }

@@ -10,6 +10,9 @@ use std::{
 
 use crate::engine::{OWNER, Place, Sql};
 
+/// The role that may switch the checks off.
+const SWITCHING: &str = "switching";
+
 pub struct Postgres {
     _child: Child,
     pub port: u16,
@@ -50,6 +53,25 @@ impl Postgres {
         server
     }
 
+    /// A database as reached by a role that has all that the owner has, and
+    /// may switch the checks off; from PostgreSQL 15 on there can be one.
+    pub async fn switching(&self, database: &str) -> Option<Place> {
+        let mut superuser = self.superuser(database).await;
+        let create = format!("CREATE ROLE {SWITCHING} LOGIN IN ROLE {OWNER}");
+        superuser.run(&create).await;
+        let major = self.version.split('.').next()?.parse::<u32>().ok()?;
+        if major < 15 {
+            return None;
+        }
+        let grant = format!("GRANT SET ON PARAMETER session_replication_role TO {SWITCHING}");
+        superuser.run(&grant).await;
+        Some(Place::Postgres {
+            port: self.port,
+            role: SWITCHING,
+            database: database.to_owned(),
+        })
+    }
+
     pub async fn superuser(&self, database: &str) -> Sql {
         Sql::postgres(self.port, "postgres", database).await
     }
@@ -57,6 +79,7 @@ impl Postgres {
     pub fn place(&self, database: &str) -> Place {
         Place::Postgres {
             port: self.port,
+            role: OWNER,
             database: database.to_owned(),
         }
     }

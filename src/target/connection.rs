@@ -619,6 +619,21 @@ impl Session {
         Ok(format!("{product} {version}"))
     }
 
+    /// True when a table that the connection keeps is new to it.
+    pub(super) fn learns(&self, table: &str) -> bool {
+        match self {
+            Self::Sqlite(connection, _) => connection.learns(table),
+            Self::Postgres(_) | Self::MySql(_) => true,
+        }
+    }
+
+    /// Takes it that a transaction that is undone takes away what it has made.
+    pub(super) fn forget(&mut self) {
+        if let Self::Sqlite(connection, _) = self {
+            connection.forget();
+        }
+    }
+
     /// Says that the connection is idle, and keeps it at hand.
     pub(super) fn trust(&mut self) {
         match self {

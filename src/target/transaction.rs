@@ -221,6 +221,20 @@ impl Transaction<'_> {
         done.map_err(|(place, fault)| self.fault(fault, steps.get(place).unwrap_or(first)))
     }
 
+    /// Makes tables that the connection keeps, where it does not know them.
+    pub(super) async fn keep_tables(
+        &mut self,
+        step: &str,
+        tables: &[(String, String)],
+    ) -> Result<(), Error> {
+        let unknown = tables.iter().filter(|(name, _)| self.session.learns(name));
+        let unknown: Vec<&str> = unknown.map(|(_, make)| make.as_str()).collect();
+        match unknown.is_empty() {
+            true => Ok(()),
+            false => self.batch_during(step, &unknown.join("; ")).await,
+        }
+    }
+
     /// Runs several statements of one text, kept prepared.
     pub(super) async fn script(
         &mut self,
@@ -350,6 +364,7 @@ impl Transaction<'_> {
         self.in_time("the commit")?;
         let unbounded = self.session.never_stop().await;
         unbounded.map_err(|fault| fault.during("the commit"))?;
+        self.session.forget();
         match self.session.rehearse().await {
             Ok(true) => {
                 self.ended = true;
@@ -390,6 +405,7 @@ impl Transaction<'_> {
     /// Undoes everything. A connection that cannot do that is given up, and
     /// the database undoes it by itself.
     pub(super) async fn rollback(mut self) {
+        self.session.forget();
         let unbounded = self.session.never_stop().await;
         let undone = self.session.batch("ROLLBACK").await;
         if unbounded.is_ok() && undone.is_ok() {

@@ -49,8 +49,8 @@ struct Place<D: Database> {
     trusted: Mutex<Option<Instant>>,
     /// Whether somebody sees to it that it goes back.
     is_watched: AtomicBool,
-    /// What it has prepared under a name of ours, as long as it is the same
-    /// connection.
+    /// What it has prepared or made under a name of ours, as long as it is the
+    /// same connection.
     prepared: Mutex<BTreeSet<String>>,
 }
 
@@ -214,11 +214,16 @@ impl<D: Database> Lent<D> {
         }
     }
 
-    /// Gives it up instead of back.
-    pub(super) fn close_on_drop(&mut self) {
+    /// Takes no name for known any more.
+    pub(super) fn forget(&self) {
         if let Some(place) = self.spot.place() {
             locked(&place.prepared).clear();
         }
+    }
+
+    /// Gives it up instead of back.
+    pub(super) fn close_on_drop(&mut self) {
+        self.forget();
         self.connection.close_on_drop();
     }
 }

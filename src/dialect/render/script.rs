@@ -3,18 +3,22 @@
 //! time between the steps.
 //!
 //! The sets are tables that a connection keeps for the next reset, so that
-//! the text stays the same and is prepared once. Each part sees what those
-//! before have done.
+//! the text stays the same and is prepared once. A set that nothing else asks
+//! about has none: its rows are found as they are deleted. Each part sees what
+//! those before have done.
 
-use super::{Renderer, Seed, Shape, Ways, chain::Links};
+use super::{Found, ROW, Renderer, Seed, Shape, Ways, chain::Links};
 use crate::{
     dialect::{Dialect, Statement, Tally},
-    plan::{Path, Plan, Step},
+    plan::{Path, Plan, Role, SetId, Step},
 };
 
 /// A reset as one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
+    /// The tables that have to be there before, by name, each with what makes
+    /// it.
+    pub tables: Vec<(String, String)>,
     /// The text with its parameters, which all parts share.
     pub statement: Statement,
     /// What each part tells, in their order.
@@ -35,6 +39,7 @@ pub enum Part {
 /// Statements that are added up.
 #[derive(Default)]
 pub(super) struct Text {
+    tables: Vec<(String, String)>,
     parts: Vec<Part>,
     sql: Vec<String>,
 }
@@ -60,6 +65,7 @@ impl Text {
 
     pub(super) fn into_script(self, parameters: Vec<String>) -> Script {
         Script {
+            tables: self.tables,
             statement: Statement::new(self.sql.join(";\n"), parameters),
             parts: self.parts,
         }
@@ -85,7 +91,8 @@ impl<'a> Renderer<'a> {
         let mut parameters = Vec::new();
         self.find(&mut text, seed, &mut parameters)?;
         let mut questions = self.questions(seed, named, &mut parameters)?;
-        for (id, _) in self.plan.sets().filter(|(id, _)| !self.is_empty(*id)) {
+        let asked = |id: &SetId| !self.is_empty(*id) && !self.is_leaf(*id);
+        for id in self.plan.sets().map(|(id, _)| id).filter(asked) {
             questions.count(Tally::Found(id), &self.rows_of(id));
         }
         text.ask(questions);
@@ -124,10 +131,10 @@ impl<'a> Renderer<'a> {
                 if set.paths.iter().any(inside) {
                     return None;
                 }
-                if self.is_empty(id) {
+                if self.is_empty(id) || self.is_leaf(id) {
                     continue;
                 }
-                text.add(Part::Silent, self.keep(id)?);
+                text.tables.push((self.kept_name(id), self.keep(id)?));
                 let emptied = format!("DELETE FROM {}", self.rows_of(id));
                 text.add(Part::Silent, emptied);
                 let root = set.is_root.then(|| self.rooted(id, seed, parameters));
@@ -141,6 +148,66 @@ impl<'a> Renderer<'a> {
             }
         }
         Some(())
+    }
+
+    /// True when the rows of a set are asked for only to be deleted.
+    fn is_leaf(&self, id: SetId) -> bool {
+        let set = self.plan.set(id);
+        let table = set.table;
+        let leads_on = |path: &Path| path.source() == Some(id);
+        let is_asked_for = |step: &Step| match step {
+            Step::Delete(step) => step.cuts.iter().any(|cut| {
+                let child = self.schema().foreign_key(cut.foreign_key).child;
+                cut.from == id || child == table
+            }),
+            Step::Restore(step) => step.set == id || step.except == Some(id),
+            Step::Detach(step) => {
+                let mut references = step.references.iter();
+                step.except == Some(id) || references.any(|reference| reference.from == id)
+            }
+            Step::Release(_) | Step::Wipe(_) => true,
+        };
+        let (plan, mut sets) = (self.plan, self.plan.sets());
+        self.shape == Shape::Kept
+            && set.role == Role::Doomed
+            && !set.is_root
+            && !sets.any(|(_, other)| other.paths.iter().any(leads_on))
+            && !plan.steps().iter().any(is_asked_for)
+            && plan
+                .checks()
+                .iter()
+                .all(|c| c.from != id && c.except != Some(id))
+            && plan.shares().iter().all(|share| {
+                let mut references = share.references.iter();
+                share.set != id && references.all(|(_, inside)| *inside != Some(id))
+            })
+    }
+
+    /// Finds the rows of a set and deletes them.
+    fn delete_found(&self, id: SetId) -> Option<String> {
+        let set = self.plan.set(id);
+        let paths = set.paths.iter();
+        let led_to = |path: &&Path| path.source().is_none_or(|from| !self.is_empty(from));
+        let ways: Vec<String> = paths
+            .filter(led_to)
+            .map(|path| self.follows(path, None))
+            .collect();
+        let table = self.table(set.table);
+        let found = match ways.as_slice() {
+            [] => return None,
+            [way] => way.clone(),
+            ways => {
+                let locator = self.locator(self.schema().table(set.table));
+                let searches = ways.iter().map(|way| {
+                    let columns = locator.join(", ");
+                    format!("SELECT {columns} FROM {table} AS {ROW} WHERE {way}")
+                });
+                let searches = searches.collect::<Vec<_>>().join(" UNION ");
+                self.among(locator, Found::Query(searches))
+            }
+        };
+        let delete = self.dialect.delete(&table, ROW);
+        Some(format!("{delete} WHERE {found}"))
     }
 
     /// Takes the plan's steps.
@@ -159,8 +226,12 @@ impl<'a> Renderer<'a> {
                         }
                     }
                     for &id in &step.sets {
-                        if let Some(deletion) = self.delete(id) {
-                            text.add(Part::Changes(Tally::Deleted(id)), deletion.sql);
+                        let deletion = match self.is_leaf(id) {
+                            true => self.delete_found(id),
+                            false => self.delete(id).map(|deletion| deletion.sql),
+                        };
+                        if let Some(deletion) = deletion {
+                            text.add(Part::Changes(Tally::Deleted(id)), deletion);
                         }
                     }
                     None

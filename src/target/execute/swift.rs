@@ -191,6 +191,7 @@ impl Execution<'_> {
         let Some(script) = script else {
             return Ok(None);
         };
+        self.transaction.keep_tables(STEP, &script.tables).await?;
         let statement = about(&script.statement, seed);
         let done = self.transaction.script(STEP, &statement).await?;
         Ok(tallied(&script.parts, done))

@@ -347,6 +347,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Asks whether our role sees all tables of the database, and whatever
+    /// refers to them, by a row; nothing where everybody does who may begin
+    /// without checks.
+    fn sees_all(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Has the checks of foreign keys wait for the commit, where `begin` does
     /// not say it, and where they can wait.
     fn defer(&self) -> Option<&'static str> {

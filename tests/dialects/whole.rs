@@ -5,13 +5,13 @@ use resetd::{operation::Mode, target::Strategy};
 use crate::{
     cases,
     ways::way,
-    world::{Kind, OWNER, POLICY, World, summary},
+    world::{Kind, OWNER, POLICY, World, same, summary},
 };
 
 cases! {
     EVERYWHERE: what_is_sown_is_checked;
     NOT_POSTGRES: without_checks, whoever_stays_is_checked;
-    MARIADB: a_row_that_comes_between;
+    MARIADB: a_row_that_comes_between, what_is_hidden_is_checked;
     POSTGRES: big_tables_are_truncated, in_use, referred_to_from_elsewhere,
         few_rows_by_number, switched_off, switched_off_in_vain;
 }
@@ -137,6 +137,28 @@ async fn a_row_that_comes_between(kind: Kind) {
     assert_eq!(world.left().await, "kept 1, posts 4, teams 3, users 2");
     let told = "posts -4, teams -3, users -2";
     world.takes(world.everything(), told, "kept 1").await;
+}
+
+/// An account that sees some tables only does not know what refers to them.
+async fn what_is_hidden_is_checked(kind: Kind) {
+    let guest = "resetd_guest";
+    let world = World::make(kind, TANGLED, &policy()).await;
+    let mut superuser = world.superuser().await;
+    for grant in world.target.grants(guest).await.unwrap() {
+        let grant = grant.statement.replace(", TRIGGER ON", " ON");
+        superuser.run(&grant).await.unwrap();
+    }
+    superuser.close().await;
+    let hidden = "CREATE TABLE hidden (id INTEGER PRIMARY KEY, user_id INTEGER, \
+        FOREIGN KEY (user_id) REFERENCES users (id)); INSERT INTO hidden VALUES (1, 2)";
+    world.sql(hidden).await;
+    let before = world.dump().await;
+    let world = world.reached_by(&policy(), guest);
+    let refused = world.reset(&world.everything(), Mode::Execute).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("foreign key"), "{refused}");
+    let world = world.reached_by(&policy(), OWNER);
+    same(&before, &world.dump().await, "a refused reset changed");
 }
 
 async fn is_truncated(world: &World) -> bool {

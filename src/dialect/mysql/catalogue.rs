@@ -29,6 +29,19 @@ pub(super) const NUMBERED: &str = "SELECT NULL, TABLE_NAME, NULL, TABLE_NAME, \
     FROM information_schema.TABLES \
     WHERE TABLE_SCHEMA = DATABASE() AND AUTO_INCREMENT IS NOT NULL";
 
+/// Whether the account may make triggers on every table of the database: the
+/// catalogue tells it of all of them, then, and of their keys. What a role
+/// gives it is not looked for.
+pub(super) const SIGHT: &str = "SELECT '1' WHERE EXISTS (\
+    SELECT 1 FROM (SELECT CONCAT('''', LEFT(CURRENT_USER(), \
+    CHAR_LENGTH(CURRENT_USER()) - CHAR_LENGTH(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)) - 1), \
+    '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') AS name) AS me \
+    WHERE EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES AS p \
+    WHERE p.GRANTEE = me.name AND p.PRIVILEGE_TYPE = 'TRIGGER') \
+    OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES AS p \
+    WHERE p.GRANTEE = me.name AND p.PRIVILEGE_TYPE = 'TRIGGER' \
+    AND p.TABLE_SCHEMA IN (DATABASE(), REPLACE(DATABASE(), '_', '\\\\_'))))";
+
 pub(super) fn catalogue() -> Catalogue {
     let application = tables();
     Catalogue {

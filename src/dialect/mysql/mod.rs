@@ -409,6 +409,10 @@ impl Dialect for MySql {
         true
     }
 
+    fn sees_all(&self) -> Option<&'static str> {
+        Some(catalogue::SIGHT)
+    }
+
     fn for_update(&self) -> &'static str {
         " FOR UPDATE"
     }

@@ -6,6 +6,7 @@
 //! proof of the commit is written, and then everything is committed or, in a
 //! dry run, rolled back.
 
+mod around;
 mod besides;
 pub mod cost;
 mod digest;
@@ -34,6 +35,7 @@ pub(super) use texts::Texts;
 pub use besides::{Besides, NewPassword, Sowing};
 pub use elsewhere::Elsewhere;
 
+use around::Around;
 use elsewhere::BoundEffects;
 use find::Extent;
 
@@ -396,7 +398,7 @@ struct Execution<'a> {
     /// Whether the transaction began with the checks of foreign keys.
     checks: Checks,
     /// What was seen of everything, where that is in scope.
-    around: Option<wipe::Around>,
+    around: Option<Around>,
     /// Whether every check that waits for the commit was made.
     is_settled: bool,
 }
@@ -452,7 +454,7 @@ impl Execution<'_> {
                 last: String::new(),
             }));
         };
-        if self.checks == Checks::SwitchedOff && !self.wipes_at_once() {
+        if self.checks == Checks::SwitchedOff && !self.needs_no_checks() {
             return Ok(None);
         }
         failpoint::reach("found").await;

@@ -14,23 +14,14 @@ use std::{
 use super::{
     Execution, Request, Start, Strategy,
     cost::CHECKED_KEY_US,
-    recheck::compare_all,
     sequences::{Left, RESTARTING},
-    texts::{Look, Sequences},
 };
 use crate::{
-    dialect::{Dialect, Hold, Row, Statement},
-    failpoint,
+    dialect::{Dialect, Row, Statement},
     operation::Progress,
     plan::{Plan, SetId, Step},
     schema::{Origin, TableId},
-    target::{
-        Error, Target,
-        armed::{self, Asking, Question},
-        connection::Checks,
-        field,
-        transaction::{Opening, Transaction},
-    },
+    target::{Error, connection::Checks, field},
 };
 
 const STEP: &str = "deleting everything";
@@ -46,15 +37,6 @@ const TRUNCATED_TABLE_MS: f64 = 2.0;
 /// Checks that take less are made, in milliseconds: to switch them off makes
 /// the connection plan its statements again, and takes four round trips.
 const CHECKED_MS: f64 = 10.0;
-
-/// What is seen of everything before anything is changed.
-pub(super) struct Around {
-    /// The tables that have rows, with the bytes of those.
-    filled: BTreeMap<TableId, f64>,
-    /// The sequences that have given a number, as [`Dialect::sequences`] tells
-    /// them, where that could be asked.
-    pub(super) sequences: Option<Vec<Row>>,
-}
 
 /// None, where everything goes that refers to anything, nothing that the
 /// application has could tell the difference, and the database lets anybody
@@ -85,72 +67,6 @@ fn is_plain(plan: &Plan, step: &Step) -> bool {
     }
 }
 
-impl Target {
-    /// Begins, and reads again what the guards saw, and with it which tables
-    /// have rows and which sequences have given numbers: a statement that
-    /// every connection plans once.
-    pub(super) async fn begin_around(
-        &self,
-        plan: &Plan,
-        request: &Request,
-        checks: Checks,
-    ) -> Result<(Transaction<'_>, Seen), Error> {
-        let dialect = self.dialect.as_ref();
-        let looks = &self.texts.looks;
-        let look = match looks.of(plan) {
-            Some(look) => look,
-            None if dialect.sequences().0.is_none() => {
-                looks.keep(plan, look(dialect, plan, Sequences::Told))
-            }
-            None => looks.keep(plan, look(dialect, plan, Sequences::Unknown)),
-        };
-        let defer = dialect.defer().filter(|_| checks == Checks::Made);
-        let opening = Opening {
-            checks,
-            more: vec![dialect.ample(), defer, dialect.lock(Hold::Exclusive)],
-            ..Opening::of(request)
-        };
-        match self.begin_with(opening, Some(&look.asking)).await {
-            // A table that is asked, or that of the marker, is not there any
-            // more.
-            Err(Error::Database { .. }) => Err(Error::Changed("the schema")),
-            Err(error) => Err(error),
-            Ok((transaction, rows)) => {
-                let sequences = look.sequences;
-                Ok((transaction, Seen { rows, sequences }))
-            }
-        }
-    }
-}
-
-/// What was answered to a look.
-#[derive(Debug)]
-pub(super) struct Seen {
-    rows: Vec<Row>,
-    sequences: Sequences,
-}
-
-/// What is asked as everything begins.
-fn look(dialect: &dyn Dialect, plan: &Plan, sequences: Sequences) -> Look {
-    let question = |kind, columns, sql: String| Question {
-        kind,
-        columns,
-        statement: Statement::plain(sql),
-    };
-    let filled = dialect.filled(&names(dialect, plan, wiped(plan)));
-    let mut questions = vec![question("filled", 2, filled)];
-    if sequences == Sequences::Told {
-        questions.push(question("sequence", 6, dialect.sequences().1));
-    }
-    if let Some(backend) = dialect.backend() {
-        questions.push(question("backend", 1, backend.to_owned()));
-    }
-    Look {
-        asking: Asking::of(dialect, &questions),
-        sequences,
-    }
-}
-
 impl Execution<'_> {
     /// True when everything can be wiped at once.
     pub(super) fn wipes_at_once(&self) -> bool {
@@ -162,6 +78,12 @@ impl Execution<'_> {
         self.around.is_some()
             && !self.keeps_rows()
             && steps.all(|step| is_plain(self.plan, step) && fits(step))
+    }
+
+    /// True when nothing that stays refers to what goes, as far as anybody
+    /// sees.
+    pub(super) fn needs_no_checks(&self) -> bool {
+        self.wipes_at_once() && self.around.as_ref().is_some_and(|around| around.sees_all)
     }
 
     /// True when rows that refer to one another can go with the others.
@@ -234,18 +156,6 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// The sequences, and whether the next look can ask for them.
-    async fn learn_sequences(&mut self) -> Result<Vec<Row>, Error> {
-        let sequences = self.sequences().await?;
-        let known = match sequences {
-            Some(_) => Sequences::Told,
-            None => Sequences::Missing,
-        };
-        let look = look(self.transaction.dialect, self.plan, known);
-        self.texts.looks.keep(self.plan, look);
-        Ok(sequences.unwrap_or_default())
-    }
-
     /// These tables, and all that can refer to them.
     fn with_referring(&self, tables: &BTreeSet<TableId>) -> Vec<(TableId, Option<SetId>)> {
         let keys = self.plan.schema().foreign_keys();
@@ -273,33 +183,6 @@ impl Execution<'_> {
     /// The tables that are wiped, in the order of the steps.
     pub(super) fn wiped(&self) -> impl Iterator<Item = TableId> {
         wiped(self.plan)
-    }
-
-    /// Takes in what was seen as it began, after what the guards saw.
-    pub(super) async fn look_around(&mut self, target: &Target, seen: &Seen) -> Result<(), Error> {
-        failpoint::reach("begun").await;
-        let (seen, sequences) = (&seen.rows, seen.sequences);
-        compare_all(seen, self.cleared, self.plan.schema().fingerprint())?;
-        if let Some(backend) = armed::of_kind(seen, "backend").first() {
-            let backend = field(backend, 0);
-            self.transaction.interruptible_by(target, backend).await?;
-        }
-        let tables: Vec<TableId> = self.wiped().collect();
-        let filled = armed::of_kind(seen, "filled");
-        let filled = filled.iter().filter_map(|row| {
-            let place: usize = field(row, 0).parse().ok()?;
-            let table = tables.get(place.checked_sub(1)?)?;
-            Some((*table, field(row, 1).parse().unwrap_or(0.0)))
-        });
-        self.around = Some(Around {
-            filled: filled.collect(),
-            sequences: match sequences {
-                Sequences::Told | Sequences::Missing => Some(armed::of_kind(seen, "sequence")),
-                Sequences::Unknown => None,
-            },
-        });
-        failpoint::reach("rechecked").await;
-        Ok(())
     }
 
     /// Switches the checks off where they would take long, and where that may
@@ -492,7 +375,7 @@ impl Execution<'_> {
     }
 }
 
-fn wiped(plan: &Plan) -> impl Iterator<Item = TableId> {
+pub(super) fn wiped(plan: &Plan) -> impl Iterator<Item = TableId> {
     let wipes = plan.steps().iter().filter_map(|step| match step {
         Step::Wipe(step) => Some(step.tables.iter().map(|&(table, _)| table)),
         Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,
@@ -500,7 +383,11 @@ fn wiped(plan: &Plan) -> impl Iterator<Item = TableId> {
     wipes.flatten()
 }
 
-fn names(dialect: &dyn Dialect, plan: &Plan, tables: impl Iterator<Item = TableId>) -> Vec<String> {
+pub(super) fn names(
+    dialect: &dyn Dialect,
+    plan: &Plan,
+    tables: impl Iterator<Item = TableId>,
+) -> Vec<String> {
     let name = |table| dialect.table(&plan.schema().table(table).name);
     tables.map(name).collect()
 }

@@ -56,15 +56,16 @@ impl Postgres {
     /// A database as reached by a role that has all that the owner has, and
     /// may switch the checks off; from PostgreSQL 15 on there can be one.
     pub async fn switching(&self, database: &str) -> Option<Place> {
-        let mut superuser = self.superuser(database).await;
-        let create = format!("CREATE ROLE {SWITCHING} LOGIN IN ROLE {OWNER}");
-        superuser.run(&create).await;
         let major = self.version.split('.').next()?.parse::<u32>().ok()?;
         if major < 15 {
             return None;
         }
-        let grant = format!("GRANT SET ON PARAMETER session_replication_role TO {SWITCHING}");
-        superuser.run(&grant).await;
+        let mut superuser = self.superuser(database).await;
+        let create = format!(
+            "CREATE ROLE {SWITCHING} LOGIN IN ROLE {OWNER}; \
+             GRANT SET ON PARAMETER session_replication_role TO {SWITCHING}"
+        );
+        superuser.run(&create).await;
         Some(Place::Postgres {
             port: self.port,
             role: SWITCHING,

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
     mysql::MySqlQueryResult,
     postgres::{self, PgConnectOptions, PgPoolOptions, PgQueryResult, PgSslMode},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteQueryResult},
+    sqlite::SqliteQueryResult,
 };
 
 use super::{
@@ -19,6 +19,7 @@ use super::{
     armed::Asking,
     fault::{Error, Fault},
     mariadb, named,
+    sqlite::{self, Stop, Writer},
     warm::{Lent, Warm},
 };
 use crate::{
@@ -28,9 +29,6 @@ use crate::{
 
 /// SQLite's extended result code for a commit that its hook has refused.
 const REFUSED: &str = "531";
-
-/// Instructions of SQLite's machine between two looks whether to stop.
-const ASKED_EVERY: i32 = 1_000;
 
 /// How long a connection that answered is taken to be alive: asking costs a
 /// round trip. One that is not is noticed when a transaction begins.
@@ -42,9 +40,6 @@ const WARMING: &str = "CREATE TEMPORARY TABLE resetd_warm (); DROP TABLE pg_temp
 
 /// Connections that a target on a server keeps at most.
 pub(super) const CONNECTIONS: usize = 16;
-
-/// Connections that read an SQLite file at most.
-const READERS: usize = 4;
 
 /// How a target is reached. It can hold a password, so it prints without.
 #[derive(Clone)]
@@ -114,59 +109,6 @@ pub(super) enum Pool {
     },
     Postgres(Warm<sqlx::Postgres>),
     MySql(Warm<sqlx::MySql>),
-}
-
-/// A connection that changes an SQLite file.
-#[derive(Debug)]
-pub(super) struct Writer {
-    connection: Warm<sqlx::Sqlite>,
-    stop: Arc<Stop>,
-}
-
-impl Writer {
-    fn new(pool: impl Fn(&Arc<Stop>) -> sqlx::SqlitePool) -> Self {
-        let stop = Arc::default();
-        Self {
-            connection: Warm::new(1, || pool(&stop)),
-            stop,
-        }
-    }
-
-    async fn take(&self, patience: Duration) -> Result<Session, Error> {
-        let connection = self.connection.take(patience).await?;
-        Ok(Session::Sqlite(connection, Arc::clone(&self.stop)))
-    }
-}
-
-/// When the statements of a connection stop: SQLite asks as they run.
-#[derive(Debug, Default)]
-pub(super) struct Stop(Mutex<Option<(Option<Instant>, Brake)>>);
-
-impl Stop {
-    fn set(&self, when: Option<(Option<Instant>, Brake)>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = when;
-    }
-
-    fn is_reached(&self) -> bool {
-        let when = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        when.as_ref().is_some_and(|(moment, brake)| {
-            moment.is_some_and(|moment| Instant::now() >= moment) || brake.is_pulled()
-        })
-    }
-}
-
-/// Connections that ask this when to stop, from their beginning on: to tell
-/// one that it is to ask takes a turn of its thread.
-fn stopped_by(pool: &SqlitePoolOptions, stop: &Arc<Stop>) -> SqlitePoolOptions {
-    let stop = Arc::clone(stop);
-    pool.clone().after_connect(move |connection, _| {
-        let stop = Arc::clone(&stop);
-        Box::pin(async move {
-            let mut handle = connection.lock_handle().await?;
-            handle.set_progress_handler(ASKED_EVERY, move || !stop.is_reached());
-            Ok(())
-        })
-    })
 }
 
 /// One connection, for as long as it is needed.
@@ -265,41 +207,7 @@ impl std::fmt::Debug for Credentials {
 impl Pool {
     pub(super) async fn connect(credentials: &Credentials) -> Result<Self, Error> {
         match credentials {
-            Credentials::Sqlite { path, create } => {
-                let mut options = SqliteConnectOptions::new()
-                    .filename(path)
-                    .create_if_missing(*create)
-                    .foreign_keys(true)
-                    .busy_timeout(LOCK_TIMEOUT)
-                    .pragma("temp_store", "MEMORY")
-                    // Statements can hold data, which is not logged.
-                    .disable_statement_logging();
-                // The journal's mode is a property of the file: that of a file
-                // which was there before is its owner's to choose.
-                if *create {
-                    options = options.journal_mode(SqliteJournalMode::Wal);
-                }
-                let pool = SqlitePoolOptions::new()
-                    .max_connections(1)
-                    .acquire_timeout(LOCK_TIMEOUT)
-                    .test_before_acquire(false);
-                // A missing or broken file is told at once, not after the
-                // pool's time-out.
-                let stop = Arc::new(Stop::default());
-                let writer = stopped_by(&pool, &stop).connect_with(options.clone());
-                let writer = writer.await.map_err(Error::Unavailable)?;
-                let unchecked = options.clone().foreign_keys(false);
-                Ok(Self::Sqlite {
-                    writer: Writer {
-                        connection: Warm::new(1, || writer.clone()),
-                        stop,
-                    },
-                    unchecked: Writer::new(|stop| {
-                        stopped_by(&pool, stop).connect_lazy_with(unchecked.clone())
-                    }),
-                    reader: Warm::new(READERS, || pool.clone().connect_lazy_with(options.clone())),
-                })
-            }
+            Credentials::Sqlite { path, create } => sqlite::pool(path, *create).await,
             Credentials::MySql { .. } => mariadb::pool(credentials).await.map(Self::MySql),
             Credentials::Postgres { .. } => {
                 let options = server_options(credentials);
@@ -377,8 +285,8 @@ impl Pool {
                 reader,
             } => {
                 reader.close().await;
-                unchecked.connection.close().await;
-                writer.connection.close().await;
+                unchecked.close().await;
+                writer.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
             Self::MySql(pool) => pool.close().await,

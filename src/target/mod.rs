@@ -16,6 +16,7 @@ mod mariadb;
 mod named;
 mod pending;
 mod size;
+mod sqlite;
 mod transaction;
 mod warm;
 

@@ -48,10 +48,13 @@ impl Target {
         let looks = &self.texts.looks;
         let look = match looks.of(plan) {
             Some(look) => look,
-            None if dialect.sequences().0.is_none() => {
-                looks.keep(plan, look(dialect, plan, Sequences::Told))
+            None => {
+                let sequences = match dialect.sequences().0 {
+                    None => Sequences::Told,
+                    Some(_) => Sequences::Unknown,
+                };
+                looks.keep(plan, look(dialect, plan, sequences))
             }
-            None => looks.keep(plan, look(dialect, plan, Sequences::Unknown)),
         };
         let defer = dialect.defer().filter(|_| checks == Checks::Made);
         let opening = Opening {

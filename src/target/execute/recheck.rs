@@ -44,7 +44,6 @@ pub(in crate::target) async fn recheck<T>(
     cleared: &Cleared<T>,
     fingerprint: &str,
 ) -> Result<(), Error> {
-    transaction.in_time("reading the marker")?;
     let dialect = transaction.dialect;
     let asking = Asking::of(dialect, &[]);
     let rows = match transaction.ask_all("reading the marker", &asking).await {

@@ -390,7 +390,7 @@ impl Execution<'_> {
     }
 
     /// The tables that a wipe finds rows in: most tests fill a few of many.
-    pub(super) async fn occupied(&mut self) -> Result<Vec<TableId>, Error> {
+    async fn occupied(&mut self) -> Result<Vec<TableId>, Error> {
         let wipes = self.plan.steps().iter().filter_map(|step| match step {
             Step::Wipe(step) => Some(step.tables.iter()),
             Step::Restore(_) | Step::Detach(_) | Step::Delete(_) | Step::Release(_) => None,

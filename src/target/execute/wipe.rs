@@ -42,17 +42,21 @@ const CHECKED_MS: f64 = 10.0;
 /// application has could tell the difference, and the database lets anybody
 /// begin without.
 pub(super) fn checks_needed(dialect: &dyn Dialect, plan: &Plan, request: &Request) -> Checks {
-    let wiped: BTreeSet<TableId> = wiped(plan).collect();
-    let mut keys = plan.schema().foreign_keys().map(|(_, key)| key);
-    let none = matches!(request.start, Start::Everything { .. })
+    let can_be_left = matches!(request.start, Start::Everything { .. })
         && dialect.begins_unchecked()
         && request.besides.sowing.files.is_empty()
-        && plan.steps().iter().all(|step| is_plain(plan, step))
-        && keys.all(|key| !wiped.contains(&key.parent) || wiped.contains(&key.child));
-    match none {
+        && plan.steps().iter().all(|step| is_plain(plan, step));
+    match can_be_left && is_closed(plan) {
         true => Checks::SwitchedOff,
         false => Checks::Made,
     }
+}
+
+/// True when every table that refers to one that is wiped is wiped as well.
+fn is_closed(plan: &Plan) -> bool {
+    let wiped: BTreeSet<TableId> = wiped(plan).collect();
+    let mut keys = plan.schema().foreign_keys().map(|(_, key)| key);
+    keys.all(|key| !wiped.contains(&key.parent) || wiped.contains(&key.child))
 }
 
 /// True for what empties tables in which nothing of the application's own

@@ -1,6 +1,9 @@
 //! How big a target is: its users, its rows, its bytes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
 use crate::{
@@ -11,6 +14,10 @@ use crate::{
 
 /// Tables whose rows are counted in one statement.
 const COUNTED_AT_ONCE: usize = 100;
+/// What is counted goes in about so many parts, the biggest first: whichever
+/// connection is free takes the next one, so that both end at nearly the same
+/// time although nobody knows how long a part takes.
+const PARTS: u64 = 16;
 
 /// What was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +61,10 @@ impl Target {
     /// estimated where the database keeps estimates, unless `exact`.
     ///
     /// Two connections are asked at the same time: the catalogue's digest and
-    /// its estimates take as long as one another, and so do the halves of the
-    /// rows. Both are held until the end: one that is given back and taken
-    /// again at once is another one most of the time, and a new one.
+    /// its estimates take as long as one another, and then each counts whatever
+    /// the other has not taken yet. Both are held until the end: one that is
+    /// given back and taken again at once is another one most of the time, and
+    /// a new one.
     ///
     /// # Errors
     ///
@@ -74,15 +82,14 @@ impl Target {
         let (model, rows) = tokio::try_join!(self.model_by(&mut first), second.rows(&question))?;
         let mut tables = listed(&model, &rows, exact);
         let ((users, test_users), ()) = {
-            let of_users = model.users().table;
-            let [mine, others] = halves(&mut tables, of_users);
+            let parts = Mutex::new(parts(&mut tables, model.users().table));
             tokio::try_join!(
                 async {
                     let users = self.count_users(&mut first, &model, domains).await?;
-                    self.count_rows(&mut first, &model, mine).await?;
+                    self.count_parts(&mut first, &model, &parts).await?;
                     Ok::<_, Error>(users)
                 },
-                self.count_rows(&mut second, &model, others),
+                self.count_parts(&mut second, &model, &parts),
             )?
         };
         let counted = tables
@@ -145,15 +152,17 @@ impl Target {
         Ok((counts, test_users))
     }
 
-    /// Counts the rows of tables.
-    async fn count_rows(
+    /// Counts the rows of the tables of one part after the other, until none
+    /// is left.
+    async fn count_parts(
         &self,
         session: &mut Session,
         model: &Model,
-        mut uncounted: Vec<&mut TableSize>,
+        parts: &Mutex<Vec<Part<'_>>>,
     ) -> Result<(), Error> {
         let dialect = self.dialect.as_ref();
-        for part in uncounted.chunks_mut(COUNTED_AT_ONCE) {
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some(mut part) = next() {
             let counts: Vec<String> = part
                 .iter()
                 .map(|size| {
@@ -197,26 +206,37 @@ fn listed(model: &Model, rows: &[Row], exact: bool) -> Vec<TableSize> {
     tables.collect()
 }
 
-/// The tables that have to be counted, in two halves of about the same bytes;
-/// that of the users is in none, and comes on top of the first.
-fn halves(tables: &mut [TableSize], users: TableId) -> [Vec<&mut TableSize>; 2] {
+/// Tables that are counted in one statement.
+type Part<'t> = Vec<&'t mut TableSize>;
+
+/// The tables that have to be counted, in parts of about the same bytes, the
+/// smallest first; that of the users is in none.
+fn parts(tables: &mut [TableSize], users: TableId) -> Vec<Part<'_>> {
     let bytes = |size: &TableSize| size.bytes.unwrap_or(0).saturating_add(1);
-    let counted = tables.iter().find(|size| size.id == users);
-    let mut load = [counted.map_or(0, bytes), 0];
     let uncounted = tables.iter_mut().filter(|size| size.exact);
-    let mut uncounted: Vec<&mut TableSize> = uncounted.filter(|size| size.id != users).collect();
-    uncounted.sort_by_key(|size| std::cmp::Reverse(bytes(size)));
-    let mut halves = [Vec::new(), Vec::new()];
+    let mut uncounted: Part<'_> = uncounted.filter(|size| size.id != users).collect();
+    uncounted.sort_by_key(|size| bytes(size));
+    let all: u64 = uncounted.iter().map(|size| bytes(size)).sum();
+    let mut parts: Vec<Part<'_>> = Vec::new();
+    let mut load = 0;
     for size in uncounted {
-        let place = usize::from(load[0] > load[1]);
-        load[place] += bytes(size);
-        halves[place].push(size);
+        let more = bytes(&size);
+        match parts.last_mut() {
+            Some(part) if load + more <= all / PARTS && part.len() < COUNTED_AT_ONCE => {
+                load += more;
+                part.push(size);
+            }
+            _ => {
+                load = more;
+                parts.push(vec![size]);
+            }
+        }
     }
     // The same question is the same text, which is prepared once.
-    for half in &mut halves {
-        half.sort_by_key(|size| size.id);
+    for part in &mut parts {
+        part.sort_by_key(|size| size.id);
     }
-    halves
+    parts
 }
 
 fn number(text: &str) -> Result<u64, Error> {

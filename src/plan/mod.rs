@@ -9,6 +9,7 @@ mod bind;
 mod build;
 mod elsewhere;
 mod everything;
+mod leaves;
 mod model;
 mod problem;
 mod reach;

@@ -220,7 +220,7 @@ fn parts(tables: &mut [TableSize], users: TableId) -> Vec<Part<'_>> {
     let mut parts: Vec<Part<'_>> = Vec::new();
     let mut load = 0;
     for size in uncounted {
-        let more = bytes(&size);
+        let more = bytes(size);
         match parts.last_mut() {
             Some(part) if load + more <= all / PARTS && part.len() < COUNTED_AT_ONCE => {
                 load += more;

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use resetd::{
-    operation::{Level, Mode, OperationId, UserSelector},
+    operation::{Changes, Level, Mode, OperationId, UserSelector},
     target::{Besides, Brake, Request, Strategy},
 };
 use uuid::Uuid;
@@ -17,7 +17,8 @@ use crate::{
 cases! {
     EVERYWHERE: one_statement, one_statement_at_every_level;
     NOT_POSTGRES: one_text_after_another, one_text_given_up;
-    POSTGRES: step_by_step, given_up, few_of_many, ways_at_once, without_keys, keys_that_stay, keys_that_others_hold, switched_off;
+    POSTGRES: step_by_step, given_up, few_of_many, ways_at_once, counted_where_they_are,
+        counted_again, without_keys, keys_that_stay, keys_that_others_hold, switched_off;
 }
 
 const SHOP: &str = "
@@ -264,6 +265,78 @@ async fn ways_at_once(kind: Kind) {
     let left = world.ask("SELECT count(*)::text FROM reviews").await;
     assert_eq!(left, staying);
     assert_ne!(left, "0");
+}
+
+/// Two tables that nothing refers to, of which one tells of two users.
+const NOTES: &str = "
+    CREATE TABLE letters (id int PRIMARY KEY, order_id int NOT NULL REFERENCES orders,
+        reader int NOT NULL REFERENCES users);
+    CREATE TABLE notes (id int PRIMARY KEY, order_id int NOT NULL REFERENCES orders, word text);
+    INSERT INTO letters SELECT n, 1 + n % 3000, 1 + (n * 7) % 1000
+        FROM generate_series(1, 4000) AS n;
+    INSERT INTO notes SELECT n, 1 + (n * 11) % 3000 FROM generate_series(1, 2000) AS n;
+";
+
+/// Rows that nothing else asks about are counted where they are; the same go,
+/// and as many are shared, as where a trigger has all rows noted first.
+async fn counted_where_they_are(kind: Kind) {
+    let counted = World::make(kind, &format!("{CROWD};{NOTES}"), &crowd_policy("")).await;
+    let trigger = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RETURN OLD; END $$;
+        CREATE TRIGGER nothing BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION nothing()";
+    let sql = format!("{CROWD};{NOTES}");
+    let noted = World::make(kind, &sql, &crowd_policy("")).await;
+    noted.sql(trigger).await;
+    let done = counted
+        .reset(&counted.test_users(false), Mode::Execute)
+        .await;
+    let expected = noted.reset(&noted.test_users(false), Mode::Execute).await;
+    let (done, expected) = (done.unwrap(), expected.unwrap());
+    assert_eq!(done.tables, expected.tables);
+    assert_eq!(done.shared, expected.shared);
+    assert!(
+        done.shared.iter().any(|shared| shared.table == "letters"),
+        "{:?}",
+        done.shared
+    );
+    for table in ["orders", "items", "stock", "reviews", "letters", "notes"] {
+        let rows = to_text(&format!("SELECT * FROM {table} ORDER BY 1, 2"));
+        assert_eq!(counted.ask(&rows).await, noted.ask(&rows).await, "{table}");
+    }
+}
+
+/// A row that comes after its table was counted is counted as well: all of it
+/// is tried again.
+async fn counted_again(kind: Kind) {
+    let world = World::make(kind, &format!("{CROWD};{NOTES}"), &crowd_policy("")).await;
+    let order = world.test_users(false);
+    let before = world.reset(&order, Mode::DryRun).await.unwrap();
+    let deleted = |changes: &Changes, name: &str| {
+        let mut tables = changes.tables.iter();
+        tables.find(|counts| counts.table == name).unwrap().deleted
+    };
+    let place = |name: &str| before.tables.iter().position(|counts| counts.table == name);
+    let (first, second) = match place("notes") < place("letters") {
+        true => ("notes", "letters"),
+        false => ("letters", "notes"),
+    };
+    let mut holder = world.connect().await;
+    let theirs = "SELECT o.id FROM orders AS o JOIN users AS u ON u.id = o.user_id
+        WHERE u.email LIKE '%@test.com' AND u.user_type IS DISTINCT FROM 'admin'";
+    let hold = format!("BEGIN; SELECT id FROM {first} WHERE order_id IN ({theirs}) FOR UPDATE");
+    holder.run(&hold).await.unwrap();
+    let between = async {
+        world.until_blocked().await;
+        // Read by somebody who stays: the others are held.
+        let insert = format!("INSERT INTO {second} SELECT 90000, id, 3 FROM ({theirs} LIMIT 1)");
+        world.sql(&format!("{insert} AS their")).await;
+        holder.run("ROLLBACK").await.unwrap();
+        holder.close().await;
+    };
+    let (done, ()) = tokio::join!(world.reset(&order, Mode::Execute), between);
+    let done = done.unwrap();
+    assert_eq!(deleted(&done, first), deleted(&before, first));
+    assert_eq!(deleted(&done, second), deleted(&before, second) + 1);
 }
 
 /// Many go while the keys that lead to them are gone; then those are there

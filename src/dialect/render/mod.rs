@@ -6,6 +6,7 @@
 
 mod chain;
 mod elsewhere;
+mod leaves;
 mod lists;
 mod roots;
 mod script;

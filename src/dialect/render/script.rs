@@ -7,10 +7,10 @@
 //! about has none: its rows are found as they are deleted. Each part sees what
 //! those before have done.
 
-use super::{Found, ROW, Renderer, Seed, Shape, Ways, chain::Links};
+use super::{Renderer, Seed, Shape, Ways, chain::Links};
 use crate::{
     dialect::{Dialect, Statement, Tally},
-    plan::{Path, Plan, Role, SetId, Step},
+    plan::{Path, Plan, SetId, Step},
 };
 
 /// A reset as one text.
@@ -91,7 +91,7 @@ impl<'a> Renderer<'a> {
         let mut parameters = Vec::new();
         self.find(&mut text, seed, &mut parameters)?;
         let mut questions = self.questions(seed, named, &mut parameters)?;
-        let asked = |id: &SetId| !self.is_empty(*id) && !self.is_leaf(*id);
+        let asked = |id: &SetId| !self.is_empty(*id) && !self.is_unkept(*id);
         for id in self.plan.sets().map(|(id, _)| id).filter(asked) {
             questions.count(Tally::Found(id), &self.rows_of(id));
         }
@@ -131,7 +131,7 @@ impl<'a> Renderer<'a> {
                 if set.paths.iter().any(inside) {
                     return None;
                 }
-                if self.is_empty(id) || self.is_leaf(id) {
+                if self.is_empty(id) || self.is_unkept(id) {
                     continue;
                 }
                 text.tables.push((self.kept_name(id), self.keep(id)?));
@@ -150,64 +150,10 @@ impl<'a> Renderer<'a> {
         Some(())
     }
 
-    /// True when the rows of a set are asked for only to be deleted.
-    fn is_leaf(&self, id: SetId) -> bool {
-        let set = self.plan.set(id);
-        let table = set.table;
-        let leads_on = |path: &Path| path.source() == Some(id);
-        let is_asked_for = |step: &Step| match step {
-            Step::Delete(step) => step.cuts.iter().any(|cut| {
-                let child = self.schema().foreign_key(cut.foreign_key).child;
-                cut.from == id || child == table
-            }),
-            Step::Restore(step) => step.set == id || step.except == Some(id),
-            Step::Detach(step) => {
-                let mut references = step.references.iter();
-                step.except == Some(id) || references.any(|reference| reference.from == id)
-            }
-            Step::Release(_) | Step::Wipe(_) => true,
-        };
-        let (plan, mut sets) = (self.plan, self.plan.sets());
-        self.shape == Shape::Kept
-            && set.role == Role::Doomed
-            && !set.is_root
-            && !sets.any(|(_, other)| other.paths.iter().any(leads_on))
-            && !plan.steps().iter().any(is_asked_for)
-            && plan
-                .checks()
-                .iter()
-                .all(|c| c.from != id && c.except != Some(id))
-            && plan.shares().iter().all(|share| {
-                let mut references = share.references.iter();
-                share.set != id && references.all(|(_, inside)| *inside != Some(id))
-            })
-    }
-
-    /// Finds the rows of a set and deletes them.
-    fn delete_found(&self, id: SetId) -> Option<String> {
-        let set = self.plan.set(id);
-        let paths = set.paths.iter();
-        let led_to = |path: &&Path| path.source().is_none_or(|from| !self.is_empty(from));
-        let ways: Vec<String> = paths
-            .filter(led_to)
-            .map(|path| self.follows(path, None))
-            .collect();
-        let table = self.table(set.table);
-        let found = match ways.as_slice() {
-            [] => return None,
-            [way] => way.clone(),
-            ways => {
-                let locator = self.locator(self.schema().table(set.table));
-                let searches = ways.iter().map(|way| {
-                    let columns = locator.join(", ");
-                    format!("SELECT {columns} FROM {table} AS {ROW} WHERE {way}")
-                });
-                let searches = searches.collect::<Vec<_>>().join(" UNION ");
-                self.among(locator, Found::Query(searches))
-            }
-        };
-        let delete = self.dialect.delete(&table, ROW);
-        Some(format!("{delete} WHERE {found}"))
+    /// True when a set's rows are found only as they are deleted.
+    fn is_unkept(&self, id: SetId) -> bool {
+        let mut shares = self.plan.shares().iter();
+        self.shape == Shape::Kept && self.plan.is_leaf(id) && shares.all(|share| share.set != id)
     }
 
     /// Takes the plan's steps.
@@ -226,8 +172,10 @@ impl<'a> Renderer<'a> {
                         }
                     }
                     for &id in &step.sets {
-                        let deletion = match self.is_leaf(id) {
-                            true => self.delete_found(id),
+                        let deletion = match self.is_unkept(id) {
+                            true => self
+                                .delete_found(id, Ways::Apart)
+                                .map(|deletion| deletion.sql),
                             false => self.delete(id).map(|deletion| deletion.sql),
                         };
                         if let Some(deletion) = deletion {

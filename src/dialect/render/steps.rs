@@ -245,17 +245,12 @@ impl Renderer<'_> {
     #[must_use]
     pub fn delete_telling(&self, set: SetId, shares: &[&Share]) -> Statement {
         let told = self.told(set, shares);
-        let mut counts = vec![self.rows_counted()];
-        counts.extend(shares.iter().map(|share| {
-            let shared = format!("count(*) FILTER (WHERE {})", self.is_shared(share));
-            self.dialect.as_text(&shared)
-        }));
         let table = self.table(self.plan.set(set).table);
         Statement::plain(format!(
             "WITH gone AS ({} WHERE {} RETURNING {told}) SELECT {} FROM gone AS {ROW}",
             self.dialect.delete(&table, ROW),
             self.is_in(set),
-            list(counts.into_iter()),
+            self.with_shares(shares),
         ))
     }
 

@@ -25,6 +25,13 @@ pub(super) enum Extent {
 impl Execution<'_> {
     /// Finds every set, each after those that lead into it.
     pub(super) async fn find_all(&mut self, seed: &Seed<'_>) -> Result<(), Error> {
+        if let Seed::TestUsers(eligible) = seed
+            && self.extent == Extent::Unknown
+            && self.transaction.dialect.hashes_sets()
+            && !self.are_few(eligible).await?
+        {
+            self.extent = Extent::Many;
+        }
         for group in self.plan.groups() {
             self.find(group, seed).await?;
         }
@@ -46,6 +53,10 @@ impl Execution<'_> {
                 && let Some(reader) = self.renderer().reader(id)
             {
                 self.transaction.run(FINDING, &reader).await?;
+            }
+            if self.is_counted(id) {
+                self.count_rows(FINDING, id).await?;
+                continue;
             }
             let fill = self.renderer().fill(id, &outer, self.ways(&outer));
             if root.is_none() && fill.is_none() && !group.recursive {
@@ -102,9 +113,18 @@ impl Execution<'_> {
     }
 
     /// Several ways into a table read it at once where at least one of them
-    /// reads all of it anyway: because no index serves it, or because so many
-    /// users are in scope.
+    /// reads all of it anyway.
     fn ways(&self, paths: &[Path]) -> Ways {
+        match self.is_read_as_a_whole(paths) {
+            true => Ways::AtOnce,
+            false => Ways::Apart,
+        }
+    }
+
+    /// True where a table is read from end to end, and what leads to its rows
+    /// is looked up for each: because no index serves a way, or because so
+    /// many users are in scope.
+    pub(super) fn is_read_as_a_whole(&self, paths: &[Path]) -> bool {
         let fits = |path: &Path| {
             let rows = path.source().map(|from| self.sizes[from.index()]);
             rows.is_some_and(|rows| rows <= self.hashed())
@@ -114,10 +134,7 @@ impl Execution<'_> {
             matches!(path.from, Whence::Parents(_)) && !is_indexed
         };
         let is_whole = self.extent == Extent::Many || paths.iter().any(is_read);
-        match self.transaction.dialect.hashes_sets() && is_whole && paths.iter().all(fits) {
-            true => Ways::AtOnce,
-            false => Ways::Apart,
-        }
+        self.transaction.dialect.hashes_sets() && is_whole && paths.iter().all(fits)
     }
 
     /// So many rows of a set are hashed for certain: 4 MB hold 65 thousand
@@ -195,7 +212,7 @@ impl Execution<'_> {
             let Some(statement) = self.renderer().share(share) else {
                 continue;
             };
-            if !self.tells(share.set) {
+            if !self.tells(share.set) && !self.counted.contains(&share.set) {
                 let step = "counting shared rows";
                 let rows = self.transaction.count(step, &statement).await?;
                 self.shares.insert(place, rows);

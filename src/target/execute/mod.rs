@@ -12,6 +12,7 @@ pub mod cost;
 mod digest;
 mod elsewhere;
 mod find;
+mod leaves;
 mod lists;
 mod look;
 mod recheck;
@@ -39,7 +40,10 @@ use around::Around;
 use elsewhere::BoundEffects;
 use find::Extent;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -386,6 +390,8 @@ struct Execution<'a> {
     sizes: Vec<u64>,
     /// The sets that have a table.
     made: Vec<SetId>,
+    /// The sets whose rows were only counted.
+    counted: BTreeSet<SetId>,
     counts: BTreeMap<TableId, TableCounts>,
     /// Rows that others have a share in, by the place of the share.
     shares: BTreeMap<usize, u64>,
@@ -428,6 +434,7 @@ impl<'a> Execution<'a> {
             progress,
             sizes: vec![0; cleared.subject().sets().count()],
             made: Vec::new(),
+            counted: BTreeSet::new(),
             counts: BTreeMap::new(),
             shares: BTreeMap::new(),
             bound: BoundEffects::default(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::Execution;
+use super::{Execution, leaves::shares_of};
 use crate::{
     dialect::Statement,
     failpoint,
@@ -125,7 +125,11 @@ impl Execution<'_> {
         Ok(overlaps)
     }
 
-    async fn change(&mut self, title: &str, statement: Option<Statement>) -> Result<u64, Error> {
+    pub(super) async fn change(
+        &mut self,
+        title: &str,
+        statement: Option<Statement>,
+    ) -> Result<u64, Error> {
         let Some(statement) = statement else {
             return Ok(0);
         };
@@ -222,6 +226,9 @@ impl Execution<'_> {
                     .await?
             }
             None => match sets.as_slice() {
+                [set] if self.counted.contains(set) => {
+                    vec![self.delete_counted(title, *set).await?]
+                }
                 [set] if self.is_told_of(*set) => vec![self.delete_telling(title, *set).await?],
                 _ => self.delete_all(title, statements, step.cyclic).await?,
             },
@@ -256,8 +263,7 @@ impl Execution<'_> {
 
     /// Deletes a set's rows, which tell what else they referred to.
     async fn delete_telling(&mut self, title: &str, set: SetId) -> Result<u64, Error> {
-        let shares = self.plan.shares().iter().enumerate();
-        let shares: Vec<(usize, &Share)> = shares.filter(|(_, s)| s.set == set).collect();
+        let shares = shares_of(self.plan, set);
         let told: Vec<&Share> = shares.iter().map(|(_, share)| *share).collect();
         let statement = self.renderer().delete_telling(set, &told);
         let answer = self.transaction.query(title, &statement).await;

@@ -95,7 +95,7 @@ impl Execution<'_> {
     }
 
     /// True when few of the users are in scope.
-    async fn are_few(&mut self, eligible: &Eligible) -> Result<bool, Error> {
+    pub(super) async fn are_few(&mut self, eligible: &Eligible) -> Result<bool, Error> {
         let question = self.renderer().share_of_users(eligible);
         let answer = self.transaction.query("counting users", &question).await?;
         let row = answer.into_iter().next().unwrap_or_default();

@@ -1,0 +1,36 @@
+//! Which rows nothing but their own deletion asks for.
+
+use super::{Path, Plan, Role, SetId, Step};
+
+impl Plan {
+    /// True when the rows of a set are only deleted, and perhaps counted: no
+    /// other set is found by them, and no step changes their table before.
+    #[must_use]
+    pub fn is_leaf(&self, id: SetId) -> bool {
+        let set = self.set(id);
+        let table = set.table;
+        let leads_on = |path: &Path| path.source() == Some(id);
+        let is_asked_for = |step: &Step| match step {
+            Step::Delete(step) => step.cuts.iter().any(|cut| {
+                let child = self.schema().foreign_key(cut.foreign_key).child;
+                cut.from == id || child == table
+            }),
+            Step::Restore(step) => self.set(step.set).table == table || step.except == Some(id),
+            Step::Detach(step) => {
+                let mut references = step.references.iter();
+                step.table == table || references.any(|reference| reference.from == id)
+            }
+            Step::Release(_) | Step::Wipe(_) => true,
+        };
+        let mut checks = self.checks().iter();
+        let mut references = self.shares().iter().flat_map(|share| &share.references);
+        set.role == Role::Doomed
+            && !set.is_root
+            && !self
+                .sets()
+                .any(|(_, other)| other.paths.iter().any(leads_on))
+            && !self.steps().iter().any(is_asked_for)
+            && checks.all(|check| check.from != id && check.except != Some(id))
+            && references.all(|(_, inside)| *inside != Some(id))
+    }
+}

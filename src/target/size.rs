@@ -17,7 +17,7 @@ const COUNTED_AT_ONCE: usize = 100;
 /// What is counted goes in about so many parts, the biggest first: whichever
 /// connection is free takes the next one, so that both end at nearly the same
 /// time although nobody knows how long a part takes.
-const PARTS: u64 = 16;
+const PARTS: u64 = 8;
 
 /// What was counted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::{
     error::Error as _,
     fmt,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -225,44 +225,21 @@ impl World {
     /// Waits until a statement of a target waits for a lock.
     pub async fn until_blocked(&self) {
         let mut superuser = self.superuser().await;
-        let question = match self.kind {
-            Kind::MariaDb => format!(
-                "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.PROCESSLIST AS p \
-                 LEFT JOIN information_schema.INNODB_TRX AS x ON x.trx_mysql_thread_id = p.ID \
-                 WHERE p.DB = '{}' AND (x.trx_state = 'LOCK WAIT' \
-                 OR p.STATE LIKE 'Waiting for table metadata%')",
-                self.name
-            ),
-            Kind::Postgres | Kind::Sqlite => format!(
-                "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '{}' \
-                 AND application_name = 'resetd' AND wait_event_type = 'Lock'",
-                self.name
-            ),
-        };
         loop {
-            let turn = self.innodb_turn().await;
-            let blocked = superuser.rows(&question).await.unwrap();
-            drop(turn);
-            if blocked[0][0] != "0" {
+            let names = match self.kind {
+                Kind::MariaDb => blocked_on_mariadb(&mut superuser).await,
+                Kind::Postgres | Kind::Sqlite => {
+                    let question = "SELECT datname::text FROM pg_stat_activity \
+                         WHERE application_name = 'resetd' AND wait_event_type = 'Lock'";
+                    superuser.rows(question).await.unwrap().concat()
+                }
+            };
+            if names.contains(&self.name) {
                 break;
             }
             tokio::task::yield_now().await;
         }
         superuser.close().await;
-    }
-
-    /// InnoDB tells its transactions anew only when nobody has asked for them
-    /// for a tenth of a second: cases that wait for one take turns.
-    async fn innodb_turn(&self) -> Option<tokio::sync::MutexGuard<'static, ()>> {
-        static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-        if self.kind != Kind::MariaDb {
-            return None;
-        }
-        let turn = TURN.lock().await;
-        let mut ticks = tokio::time::interval(Duration::from_millis(120));
-        ticks.tick().await;
-        ticks.tick().await;
-        Some(turn)
     }
 
     /// The same database on a server, reached as another role.
@@ -466,6 +443,34 @@ impl World {
         same(&before, &self.dump().await, "a failed reset changed");
         failure
     }
+}
+
+/// The databases in which a statement waits for a lock.
+///
+/// InnoDB tells its transactions anew only when nobody has asked for them for a
+/// tenth of a second: cases that wait share what is told. If each asked for
+/// itself, the last would be told when the lock was given up long ago.
+async fn blocked_on_mariadb(superuser: &mut Connection) -> Vec<String> {
+    static TOLD: tokio::sync::Mutex<Option<(Instant, Vec<String>)>> =
+        tokio::sync::Mutex::const_new(None);
+    let since = Instant::now();
+    let mut told = TOLD.lock().await;
+    if let Some((asked, names)) = told.as_ref()
+        && *asked > since
+    {
+        return names.clone();
+    }
+    let mut ticks = tokio::time::interval(Duration::from_millis(120));
+    ticks.tick().await;
+    ticks.tick().await;
+    let asked = Instant::now();
+    let question = "SELECT p.DB FROM information_schema.PROCESSLIST AS p \
+         LEFT JOIN information_schema.INNODB_TRX AS x ON x.trx_mysql_thread_id = p.ID \
+         WHERE p.DB IS NOT NULL AND (x.trx_state = 'LOCK WAIT' \
+         OR p.STATE LIKE 'Waiting for table metadata%')";
+    let names = superuser.rows(question).await.unwrap().concat();
+    *told = Some((asked, names.clone()));
+    names
 }
 
 /// What was changed, as in `posts -2, notes ~1, users *1`: deleted, detached,

@@ -95,20 +95,8 @@ impl Postgres {
         let mut owner = place.connect().await;
         owner.run(sql).await;
         owner.run("ANALYZE").await;
-        // What would vacuum the catalogue after hundreds of statements that
-        // make tables is off, so that it comes in nobody's time.
         let mut inside = self.superuser(database).await;
-        let catalogue = [
-            "class",
-            "attribute",
-            "constraint",
-            "trigger",
-            "index",
-            "sequence",
-        ];
-        let catalogue = catalogue.map(|name| format!("pg_catalog.pg_{name}"));
-        let vacuum = format!("VACUUM ANALYZE {}", catalogue.join(", "));
-        inside.run(&vacuum).await;
+        vacuum_catalogue(&mut inside).await;
         inside.close().await;
         place
     }
@@ -162,4 +150,11 @@ fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let packaged = versions.pop().map(|(_, folder)| folder);
     packaged.or_else(|| std::env::split_paths(&path).find(|f| f.join("initdb").exists()))
+}
+
+/// Cleans the catalogue after hundreds of statements that change it. What would
+/// do so is off, so that it comes in nobody's time.
+pub async fn vacuum_catalogue(superuser: &mut Sql) {
+    let tables = "pg_class, pg_attribute, pg_constraint, pg_trigger, pg_index, pg_sequence";
+    superuser.run(&format!("VACUUM ANALYZE {tables}")).await;
 }

@@ -7,7 +7,7 @@ use crate::{
     data::{Keys, fill, marketplace, plain, tangled},
     engine::{Engine, Place},
     peers::{self, Peer},
-    postgres::{Postgres, timed},
+    postgres::{Postgres, timed, vacuum_catalogue},
     report::{Samples, best, part, quotient, ratio},
     rig::{Rig, Served, arm, full_reset, policy, reset_test_users},
     site::Site,
@@ -172,12 +172,7 @@ pub async fn peers(bench: &mut Bench, postgres: &Postgres) {
         let mut ours: Vec<Samples> = servers.iter().map(|_| Samples::default()).collect();
         let mut theirs: Vec<Samples> = ways.iter().map(|_| Samples::default()).collect();
         for round in 0..=bench.rounds {
-            // The other ways change the catalogue hundreds of times, and what
-            // would vacuum it is off, so that it comes in nobody's time.
-            for catalogue in ["class", "trigger", "attribute", "constraint", "sequence"] {
-                let vacuum = format!("VACUUM pg_catalog.pg_{catalogue}");
-                superuser.run(&vacuum).await;
-            }
+            vacuum_catalogue(&mut superuser).await;
             for ((_, client), samples) in servers.iter().zip(&mut ours) {
                 for _ in 0..WARM {
                     full_reset(client, "peers").await;

@@ -16,7 +16,7 @@ const FINDING: &str = "finding rows";
 /// What is known of how much is in scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Nothing.
+    /// Nothing, or that it is little.
     Unknown,
     /// More than a few of a hundred users.
     Many,
@@ -28,9 +28,8 @@ impl Execution<'_> {
         if let Seed::TestUsers(eligible) = seed
             && self.extent == Extent::Unknown
             && self.transaction.dialect.hashes_sets()
-            && !self.are_few(eligible).await?
         {
-            self.extent = Extent::Many;
+            self.extent = self.extent_of(eligible).await?;
         }
         for group in self.plan.groups() {
             self.find(group, seed).await?;
@@ -209,10 +208,10 @@ impl Execution<'_> {
     /// it as they go.
     pub(super) async fn count_shares(&mut self) -> Result<(), Error> {
         for (place, share) in self.plan.shares().iter().enumerate() {
-            let Some(statement) = self.renderer().share(share) else {
+            if self.tells(share.set) || self.counted.contains(&share.set) {
                 continue;
-            };
-            if !self.tells(share.set) && !self.counted.contains(&share.set) {
+            }
+            if let Some(statement) = self.renderer().share(share) {
                 let step = "counting shared rows";
                 let rows = self.transaction.count(step, &statement).await?;
                 self.shares.insert(place, rows);
@@ -223,14 +222,16 @@ impl Execution<'_> {
 
     /// True when the deletion of a set tells what else its rows referred to.
     pub(super) fn tells(&self, set: SetId) -> bool {
-        let alone = |step: &Step| match step {
+        let table = self.plan.schema().table(self.plan.set(set).table);
+        self.transaction.dialect.deletes_together() && !table.has_triggers && self.goes_alone(set)
+    }
+
+    /// True when a step deletes the rows of a set and no others.
+    pub(super) fn goes_alone(&self, set: SetId) -> bool {
+        self.plan.steps().iter().any(|step| match step {
             Step::Delete(step) => step.sets == [set] && !step.cyclic,
             Step::Restore(_) | Step::Detach(_) | Step::Release(_) | Step::Wipe(_) => false,
-        };
-        let table = self.plan.schema().table(self.plan.set(set).table);
-        self.transaction.dialect.deletes_together()
-            && !table.has_triggers
-            && self.plan.steps().iter().any(alone)
+        })
     }
 
     /// What was counted of shared rows.

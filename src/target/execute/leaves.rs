@@ -8,7 +8,7 @@
 use super::{Execution, find::Extent};
 use crate::{
     dialect::Ways,
-    plan::{Plan, SetId, Share, Source, Step},
+    plan::{Plan, SetId, Share, Source},
     target::{Error, field},
 };
 
@@ -18,17 +18,13 @@ impl Execution<'_> {
     pub(super) fn is_counted(&self, id: SetId) -> bool {
         let (plan, schema) = (self.plan, self.plan.schema());
         let set = plan.set(id);
-        let alone = |step: &Step| match step {
-            Step::Delete(step) => step.sets == [id] && !step.cyclic,
-            Step::Restore(_) | Step::Detach(_) | Step::Release(_) | Step::Wipe(_) => false,
-        };
         let mut keys = schema.foreign_keys().map(|(_, key)| key);
         let mut changed = plan.changed_tables().into_iter();
         let mut rules = self.request.elsewhere.wanted(plan);
         self.extent == Extent::Many
             && self.is_read_as_a_whole(&set.paths)
             && plan.is_leaf(id)
-            && plan.steps().iter().any(alone)
+            && self.goes_alone(id)
             && !changed.any(|table| schema.table(table).has_triggers)
             && !keys
                 .any(|key| key.parent == set.table || (key.child == set.table && schema.moves(key)))

@@ -77,13 +77,12 @@ impl Execution<'_> {
             }
             Start::TestUsers(eligible) => {
                 // Those that are listed are counted as they are found.
-                let is_counted = self.strategy == Strategy::Lists;
-                match is_counted || self.are_few(eligible).await? {
-                    true => self.take(&Seed::TestUsers(eligible), None).await,
-                    false => {
-                        self.extent = Extent::Many;
-                        Ok(None)
-                    }
+                if self.strategy != Strategy::Lists {
+                    self.extent = self.extent_of(eligible).await?;
+                }
+                match self.extent {
+                    Extent::Unknown => self.take(&Seed::TestUsers(eligible), None).await,
+                    Extent::Many => Ok(None),
                 }
             }
             Start::Marked { session, eligible } => {
@@ -94,13 +93,16 @@ impl Execution<'_> {
         }
     }
 
-    /// True when few of the users are in scope.
-    pub(super) async fn are_few(&mut self, eligible: &Eligible) -> Result<bool, Error> {
+    /// Whether more than a few of the users are in scope.
+    pub(super) async fn extent_of(&mut self, eligible: &Eligible) -> Result<Extent, Error> {
         let question = self.renderer().share_of_users(eligible);
         let answer = self.transaction.query("counting users", &question).await?;
         let row = answer.into_iter().next().unwrap_or_default();
         let count = |place| field(&row, place).parse::<u64>().unwrap_or(u64::MAX);
-        Ok(is_few(count(1), count(0)))
+        Ok(match is_few(count(1), count(0)) {
+            true => Extent::Unknown,
+            false => Extent::Many,
+        })
     }
 
     /// Takes a scope in one statement, and writes down what goes with it.

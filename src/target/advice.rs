@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
+use super::{Error, Target, connection::Session, field, qualified};
 use crate::{
     dialect::{self, Missing, Statement},
     plan::Model,
@@ -44,7 +44,7 @@ impl Target {
     ) -> Result<BTreeMap<TableId, u64>, Error> {
         let dialect = self.dialect.as_ref();
         let mut counts = BTreeMap::new();
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         for &table in tables {
             let question = format!(
                 "SELECT {} FROM {}",
@@ -71,7 +71,7 @@ impl Target {
         if probes.is_empty() {
             return Ok(missing);
         }
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         for probe in probes {
             if !self.scans(&mut session, &probe.of_all).await? {
                 continue;

@@ -92,7 +92,7 @@ impl Target {
                 }
             }
         }
-        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let dialect = self.dialect.as_ref();
         let sql = format!(
             "SELECT result FROM {} WHERE operation_id = {}",

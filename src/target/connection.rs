@@ -277,6 +277,16 @@ impl Pool {
         }
     }
 
+    /// Connects again where nobody uses a connection. A file has none that
+    /// die.
+    pub(super) fn renew(&self) {
+        match self {
+            Self::Sqlite { .. } => {}
+            Self::Postgres(pool) => pool.renew(),
+            Self::MySql(pool) => pool.renew(),
+        }
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite {
@@ -361,6 +371,11 @@ macro_rules! query {
 }
 
 impl Session {
+    /// Asks whether it is alive.
+    pub(super) async fn ping(&mut self) -> Result<(), Fault> {
+        with!(self, connection => connection.ping().await)
+    }
+
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn run(&mut self, statement: &Statement) -> Result<u64, Fault> {
         if let Self::MySql(connection) = self {

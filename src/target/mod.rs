@@ -152,6 +152,21 @@ impl Target {
             .await
     }
 
+    /// A connection for reading. It can have died since it was used last, and
+    /// the others with it: it is asked whether it has, as reads are few, and
+    /// then a new one is used.
+    async fn session(&self) -> Result<Session, Error> {
+        let pool = self.pool().await?;
+        let mut session = pool.acquire(LOCK_TIMEOUT).await?;
+        if session.ping().await.is_ok() {
+            return Ok(session);
+        }
+        session.discard();
+        drop(session);
+        pool.renew();
+        pool.acquire(LOCK_TIMEOUT).await
+    }
+
     /// What was seen last, if anything was.
     #[must_use]
     pub fn remembered(&self) -> Option<Evidence> {
@@ -180,7 +195,7 @@ impl Target {
     ///
     /// When it cannot be reached or answers what cannot be understood.
     pub async fn observe(&self) -> Result<Observation, Error> {
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let seen = armed::seen(&mut session, self.dialect.as_ref()).await?;
         let version = session.version().await?;
         Ok(Observation { seen, version })
@@ -193,7 +208,7 @@ impl Target {
     ///
     /// When the database cannot be reached, or the policy does not fit it.
     pub async fn model(&self) -> Result<Arc<Model>, Error> {
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         self.model_by(&mut session).await
     }
 
@@ -247,7 +262,7 @@ impl Target {
     ///
     /// When the database cannot be reached.
     pub async fn schema(&self) -> Result<Schema, Error> {
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let (fingerprint, _) = self.fingerprint(&mut session).await?;
         self.read(&mut session, fingerprint).await
     }
@@ -265,7 +280,7 @@ impl Target {
         column: ColumnId,
         limit: usize,
     ) -> Result<Vec<String>, Error> {
-        let mut session = self.pool().await?.acquire(LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let column = schema.table(table).column(column);
         let name = self.dialect.quote(&column.name);
         let sql = format!(

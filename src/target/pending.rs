@@ -85,7 +85,7 @@ impl Target {
     ) -> Result<Vec<Claimed>, Error> {
         let question = claimable(self.dialect.as_ref(), whose, roots, with_redis, most);
         // Mostly there is nothing, and then nobody is kept from writing.
-        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let is_idle = session.rows(&question).await?.is_empty();
         drop(session);
         if is_idle {
@@ -153,7 +153,7 @@ impl Target {
         );
         let question = format!("SELECT id FROM {table} WHERE {theirs} LIMIT 1");
         let question = Statement::new(question, servers.to_vec());
-        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let is_none = session.rows(&question).await?.is_empty();
         drop(session);
         if is_none {
@@ -170,7 +170,7 @@ impl Target {
     ///
     /// When the database cannot be reached.
     pub async fn backlog(&self) -> Result<Backlog, Error> {
-        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let dialect = self.dialect.as_ref();
         let sql = format!(
             "SELECT state, effects, last_error FROM {} WHERE state <> 'done' \
@@ -198,7 +198,7 @@ impl Target {
     ///
     /// When the database cannot be reached.
     pub async fn removed(&self, operation: OperationId) -> Result<EffectCounts, Error> {
-        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         let dialect = self.dialect.as_ref();
         let sql = format!(
             "SELECT state, effects, counts FROM {} WHERE operation_id = {}",
@@ -231,7 +231,7 @@ impl Target {
         }
         let (dialect, users) = (self.dialect.as_ref(), model.users());
         let table = model.schema().table(users.table);
-        let mut session = self.pool().await?.acquire(super::LOCK_TIMEOUT).await?;
+        let mut session = self.session().await?;
         for subject in subjects {
             for id in [users.key, users.email] {
                 let column = table.column(id);

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Error, LOCK_TIMEOUT, Target, connection::Session, field, qualified};
+use super::{Error, Target, connection::Session, field, qualified};
 use crate::{
     dialect::{Row, Statement},
     plan::Model,
@@ -75,9 +75,8 @@ impl Target {
         domains: &[String],
         exact: bool,
     ) -> Result<(Arc<Model>, Sizes), Error> {
-        let pool = self.pool().await?;
-        let mut first = pool.acquire(LOCK_TIMEOUT).await?;
-        let mut second = pool.acquire(LOCK_TIMEOUT).await?;
+        let mut first = self.session().await?;
+        let mut second = self.session().await?;
         let question = Statement::plain(self.dialect.sizes());
         let (model, rows) = tokio::try_join!(self.model_by(&mut first), second.rows(&question))?;
         let mut tables = listed(&model, &rows, exact);

@@ -66,15 +66,18 @@ impl Target {
 
     /// Begins, and asks first questions, if any, in one round trip.
     ///
-    /// A connection can have died since it was used last, and then another
-    /// one is asked.
+    /// A connection can have died since it was used last, and the others with
+    /// it: then a new one is asked.
     pub(super) async fn begin_with(
         &self,
         opening: Opening,
         asking: Option<&Asking>,
     ) -> Result<(Transaction<'_>, Vec<Row>), Error> {
         match self.open(opening.clone(), asking).await {
-            Err(Error::Unavailable(_)) => self.open(opening, asking).await,
+            Err(Error::Unavailable(_)) => {
+                self.pool().await?.renew();
+                self.open(opening, asking).await
+            }
             other => other,
         }
     }

@@ -123,6 +123,21 @@ impl<D: Database> Warm<D> {
         })
     }
 
+    /// Gives up whatever nobody uses: one of the connections is dead that was
+    /// taken to be alive, and so the others may be.
+    pub(super) fn renew(&self) {
+        for place in &self.0.all {
+            let Ok(mut slot) = place.slot.try_lock() else {
+                continue;
+            };
+            if let Some(mut kept) = slot.take().or_else(|| place.pool.try_acquire()) {
+                kept.close_on_drop();
+            }
+            *locked(&place.trusted) = None;
+            locked(&place.prepared).clear();
+        }
+    }
+
     pub(super) async fn close(&self) {
         for place in &self.0.all {
             drop(place.slot.lock().await.take());

@@ -18,6 +18,7 @@ cases! {
     EVERYWHERE: lock_of_an_application, lock_and_a_deadline, deadline_during_a_statement,
         deadline_that_has_passed;
     SERVERS: deadlock_is_tried_again, backend_killed_by_a_trigger, backend_killed_from_outside,
+        connections_that_died_meanwhile,
         user_who_changes_meanwhile, user_who_comes_meanwhile, operations_take_turns;
     POSTGRES: serialization_failure_is_tried_again, backend_killed_at_the_last_check;
 }
@@ -292,6 +293,54 @@ async fn backend_killed_from_outside(kind: Kind) {
         .takes(order, "posts -2, users -1", "posts 1, users 1")
         .await;
     application.close().await;
+}
+
+/// Several connections have answered a moment ago, and all of them are dead.
+async fn connections_that_died_meanwhile(kind: Kind) {
+    let world = make(kind, "").await;
+    let order = world.user("ann@test.com");
+    let rehearsal = || world.reset(&order, Mode::DryRun);
+    let done = tokio::join!(rehearsal(), rehearsal(), rehearsal(), rehearsal());
+    for done in [done.0, done.1, done.2, done.3] {
+        assert_eq!(summary(&done.unwrap()), "posts -2, users -1");
+    }
+    // On MariaDB a rehearsal gives its connection up.
+    let cleared = || world.clear(&order);
+    let done = tokio::join!(cleared(), cleared(), cleared(), cleared());
+    done.0.and(done.1).and(done.2).and(done.3).unwrap();
+    let kill = match kind {
+        Kind::MariaDb => format!(
+            "SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST \
+             WHERE DB = '{}' AND ID <> CONNECTION_ID()",
+            world.name
+        ),
+        Kind::Postgres | Kind::Sqlite => format!(
+            "SELECT 'SELECT pg_terminate_backend(' || pid || ', 5000)' FROM pg_stat_activity \
+             WHERE datname = '{}' AND application_name = 'resetd'",
+            world.name
+        ),
+    };
+    let mut superuser = world.superuser().await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
+    let mut killed = 0;
+    // Who is killed is gone a moment later.
+    loop {
+        let found = superuser.rows(&kill).await.unwrap();
+        if found.is_empty() {
+            break;
+        }
+        killed += found.len();
+        for row in found {
+            // Some are gone by themselves in between.
+            drop(superuser.run(&row[0]).await);
+        }
+        ticks.tick().await;
+    }
+    assert!(killed >= 2, "{killed}");
+    superuser.close().await;
+    world
+        .takes(order, "posts -2, users -1", "posts 1, users 1")
+        .await;
 }
 
 /// Who is no test user any more when the rows are locked stays.

@@ -451,6 +451,18 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// bytes, of every table; others that are told of are passed over.
     fn sizes(&self) -> String;
 
+    /// What goes before a question, in one text, for which the server is to
+    /// start no processes beside the connection's own; nothing where it never
+    /// does.
+    fn one_process(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// True when rows are grouped by sorting all of them.
+    fn groups_by_sorting(&self) -> bool {
+        false
+    }
+
     /// Makes our tables in the target, where they are not there yet.
     fn arm(&self) -> Vec<String>;
 

@@ -509,6 +509,11 @@ impl Dialect for Postgres {
         )
     }
 
+    /// In force for the text that it begins, which is a transaction.
+    fn one_process(&self) -> Option<&'static str> {
+        Some("SET LOCAL max_parallel_workers_per_gather = 0")
+    }
+
     fn arm(&self) -> Vec<String> {
         vec![
             "CREATE SCHEMA IF NOT EXISTS resetd".to_owned(),

@@ -317,6 +317,10 @@ impl Dialect for Sqlite {
         "SELECT NULL, name, NULL, NULL FROM main.sqlite_schema WHERE type = 'table'".to_owned()
     }
 
+    fn groups_by_sorting(&self) -> bool {
+        true
+    }
+
     fn arm(&self) -> Vec<String> {
         vec![
             "CREATE TABLE IF NOT EXISTS main.resetd_marker (

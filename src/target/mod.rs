@@ -18,6 +18,7 @@ mod pending;
 mod size;
 mod sqlite;
 mod transaction;
+mod users;
 mod warm;
 
 pub use crate::dialect::Grant;
@@ -31,7 +32,8 @@ pub use execute::{
 };
 pub use fault::{Error, Fault};
 pub use pending::{Backlog, Claimed, Settled, Whose};
-pub use size::{Sizes, TableSize, UserCount};
+pub use size::{Sizes, TableSize};
+pub use users::UserCount;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -63,6 +65,8 @@ pub struct Target {
     model: Mutex<Option<Known>>,
     /// Which indexes were missing when it was last looked for them.
     looked: Mutex<Option<advice::Looked>>,
+    /// The types of users when they were last counted.
+    user_types: Mutex<Vec<String>>,
     /// What the database said of itself when it was last asked.
     seen: Mutex<Option<Seen>>,
     texts: execute::Texts,
@@ -111,6 +115,7 @@ impl Target {
             pool: tokio::sync::OnceCell::new(),
             model: Mutex::new(None),
             looked: Mutex::new(None),
+            user_types: Mutex::default(),
             seen: Mutex::new(None),
             texts: execute::Texts::default(),
         }

@@ -1,5 +1,7 @@
 //! Types and values: keys, e-mails, enums, JSON, collations, lengths.
 
+use std::collections::BTreeSet;
+
 use resetd::{
     operation::{Level, Mode, UserSelector},
     target::Error,
@@ -12,9 +14,9 @@ use crate::{
 
 cases! {
     EVERYWHERE: uuid_keys, text_keys, big_keys, malformed_keys_are_not_found,
-        users_without_a_type, relations_across_types, json_is_restored, restores_of_every_type,
+        users_without_a_type, users_of_types_that_come_and_go, relations_across_types, json_is_restored, restores_of_every_type,
         emails_are_compared_exactly, several_users_of_one_email;
-    POSTGRES: case_insensitive_types, arrays_and_domains;
+    POSTGRES: case_insensitive_types, arrays_and_domains, counts_of_larger_tables;
 }
 
 fn keyed(kind: &str, ann: &str, bob: &str) -> String {
@@ -120,6 +122,95 @@ async fn users_without_a_type(kind: Kind) {
     );
     let changes = world.takes(world.everything(), "users -2", "users 2").await;
     assert_eq!(changes.warnings, ["Preserved 2 admin users"]);
+}
+
+/// What is told of users, as in `BUYER:2/1 tests 1`: all and active of each
+/// type, then the test users of all.
+async fn told(world: &World, exact: bool) -> String {
+    let domains = ["test.com".to_owned()];
+    let (_, sizes) = world.target.sizes(&domains, exact).await.unwrap();
+    let users = sizes.users.into_iter();
+    let users = users.map(|users| format!("{}:{}/{}", users.user_type, users.total, users.active));
+    let users: BTreeSet<String> = users.collect();
+    let users: Vec<String> = users.into_iter().collect();
+    format!("{} tests {}", users.join(" "), sizes.test_users)
+}
+
+async fn users_of_types_that_come_and_go(kind: Kind) {
+    let sql = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, user_type TEXT,
+        is_active BOOLEAN);";
+    let policy = POLICY.replace(
+        "email =",
+        "type = \"user_type\"\nactive = \"is_active\"\nemail =",
+    );
+    let world = World::make(kind, sql, &policy).await;
+    let steps = [
+        ("DELETE FROM users", " tests 0"),
+        (
+            "INSERT INTO users VALUES (1, 'a@test.com', 'BUYER', TRUE)",
+            "BUYER:1/1 tests 1",
+        ),
+        (
+            "INSERT INTO users VALUES (2, 'b@test.com', 'BUYER', FALSE), (3, NULL, NULL, NULL)",
+            ":1/0 BUYER:2/1 tests 2",
+        ),
+        (
+            "INSERT INTO users VALUES (4, 'd@corp.com', '', TRUE), (5, 'e@test.com', 'o''c', NULL)",
+            ":2/1 BUYER:2/1 o'c:1/0 tests 3",
+        ),
+        (
+            "UPDATE users SET user_type = 'buyer' WHERE id = 2",
+            ":2/1 BUYER:1/1 buyer:1/0 o'c:1/0 tests 3",
+        ),
+        (
+            "DELETE FROM users WHERE id = 1",
+            ":2/1 buyer:1/0 o'c:1/0 tests 2",
+        ),
+        (
+            "INSERT INTO users VALUES (11, '', 'a', TRUE), (12, '', 'b', TRUE), (13, '', 'c', TRUE),
+                (14, '', 'd', TRUE), (15, '', 'e', TRUE), (16, '', 'f', NULL)",
+            ":2/1 a:1/1 b:1/1 buyer:1/0 c:1/1 d:1/1 e:1/1 f:1/0 o'c:1/0 tests 2",
+        ),
+        (
+            "UPDATE users SET user_type = 'a' WHERE id > 5",
+            ":2/1 a:6/5 buyer:1/0 o'c:1/0 tests 2",
+        ),
+        ("DELETE FROM users WHERE id > 3", ":1/0 buyer:1/0 tests 1"),
+    ];
+    for (step, expected) in steps {
+        world.sql(step).await;
+        for exact in [true, false, true] {
+            assert_eq!(told(&world, exact).await, expected, "{step}");
+        }
+    }
+}
+
+/// Tables that one process counts, and their users as well.
+async fn counts_of_larger_tables(kind: Kind) {
+    let sql = "CREATE TABLE users (id integer PRIMARY KEY, email text, user_type text);
+        CREATE TABLE notes (id integer PRIMARY KEY, note text);
+        INSERT INTO users SELECT n, 'user' || n || CASE WHEN n % 4 = 0 THEN '@test.com'
+            ELSE '@corp.com' END, CASE WHEN n % 3 = 0 THEN 'b' ELSE 'a' END
+            FROM generate_series(1, 30000) AS n;
+        INSERT INTO notes SELECT n, repeat('x', 60) FROM generate_series(1, 30001) AS n;";
+    let policy = POLICY.replace("email =", "type = \"user_type\"\nemail =");
+    let world = World::make(kind, sql, &policy).await;
+    world.sudo("ANALYZE").await;
+    let domains = ["test.com".to_owned()];
+    let (_, sizes) = world.target.sizes(&domains, true).await.unwrap();
+    let tables = sizes.tables.iter();
+    let tables: Vec<(&str, u64)> = tables
+        .map(|size| (size.table.as_str(), size.rows))
+        .collect();
+    assert_eq!(tables, [("notes", 30_001), ("users", 30_000)]);
+    assert!(
+        sizes.tables.iter().all(|size| size.bytes > Some(1 << 20)),
+        "{sizes:?}"
+    );
+    assert_eq!(
+        told(&world, true).await,
+        "a:20000/20000 b:10000/10000 tests 7500"
+    );
 }
 
 async fn relations_across_types(kind: Kind) {

@@ -448,8 +448,9 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn identity(&self) -> String;
 
     /// Asks for schema, table, estimated rows where there are estimates, and
-    /// bytes, of every table; others that are told of are passed over.
-    fn sizes(&self) -> String;
+    /// bytes, of every table; others that are told of are passed over. Nothing
+    /// where the database keeps neither.
+    fn sizes(&self) -> Option<String>;
 
     /// What goes before a question, in one text, for which the server is to
     /// start no processes beside the connection's own; nothing where it never
@@ -481,6 +482,12 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The statements that read the catalogue.
     fn catalogue(&self) -> Catalogue;
+
+    /// What is the same text as long as whatever is asked has the same answer;
+    /// nothing where no expression tells.
+    fn moment(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 impl Statement {

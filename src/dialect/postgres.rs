@@ -490,8 +490,8 @@ impl Dialect for Postgres {
 
     /// Bytes are estimates as rows are, as of the same moment: asking the file
     /// system costs more than all the rest. Where there are none it is asked.
-    fn sizes(&self) -> String {
-        format!(
+    fn sizes(&self) -> Option<String> {
+        let sizes = format!(
             "SELECT nullif(n.nspname, '{DEFAULT_SCHEMA}')::text, c.relname::text, \
              CASE WHEN c.relkind = 'r' AND c.reltuples >= 0 THEN c.reltuples::bigint::text END, \
              (CASE WHEN c.relkind = 'p' THEN (SELECT sum(pg_total_relation_size(p.oid)) \
@@ -501,12 +501,19 @@ impl Dialect for Postgres {
              * current_setting('block_size')::bigint END)::text \
              FROM pg_catalog.pg_class AS c \
              JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid \
+             LEFT JOIN pg_catalog.pg_class AS t ON t.oid = c.reltoastrelid AND t.relpages > 0 \
              LEFT JOIN (SELECT i.indrelid, sum(x.relpages) AS pages FROM pg_catalog.pg_index AS i \
              JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid GROUP BY 1) AS i \
              ON i.indrelid = c.oid WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p') \
              AND NOT c.relispartition AND c.relpersistence <> 't'"
-        )
+        );
+        Some(sizes)
+    }
+
+    /// A snapshot tells which transactions are seen, so that equal ones see the
+    /// same rows, those of the catalogue among them.
+    fn moment(&self) -> Option<&'static str> {
+        Some("pg_catalog.txid_current_snapshot()::text")
     }
 
     /// In force for the text that it begins, which is a transaction.

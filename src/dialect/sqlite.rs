@@ -313,8 +313,8 @@ impl Dialect for Sqlite {
     /// SQLite keeps no running estimates, and how many bytes a table has is
     /// known only to whoever reads every page of the file, which takes many
     /// times as long as counting its rows.
-    fn sizes(&self) -> String {
-        "SELECT NULL, name, NULL, NULL FROM main.sqlite_schema WHERE type = 'table'".to_owned()
+    fn sizes(&self) -> Option<String> {
+        None
     }
 
     fn groups_by_sorting(&self) -> bool {

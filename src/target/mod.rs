@@ -77,6 +77,19 @@ pub struct Target {
 struct Known {
     model: Arc<Model>,
     indexed: String,
+    moment: Option<String>,
+}
+
+/// What tells one state of the catalogue from another.
+#[derive(Debug)]
+struct Prints {
+    /// That of tables, columns and keys; it is not taken where the moment is
+    /// the one that was asked about.
+    fingerprint: String,
+    /// That of the indexes, likewise.
+    indexed: String,
+    /// When they were taken, where a database can tell.
+    moment: Option<String>,
 }
 
 /// What a database is when it is asked.
@@ -218,13 +231,22 @@ impl Target {
     }
 
     async fn model_by(&self, session: &mut Session) -> Result<Arc<Model>, Error> {
-        let (fingerprint, indexed) = self.fingerprint(session).await?;
-        let known = self.known().filter(|known| {
-            known.model.schema().fingerprint() == fingerprint && known.indexed == indexed
-        });
-        if let Some(known) = known {
-            return Ok(known.model);
+        let known = self.known();
+        let since = known.as_ref().and_then(|known| known.moment.as_deref());
+        let prints = self.prints(session, since).await?;
+        if let Some(known) = known.filter(|known| known.is_of(&prints)) {
+            let model = Arc::clone(&known.model);
+            self.knows(Known {
+                moment: prints.moment,
+                ..known
+            });
+            return Ok(model);
         }
+        let Prints {
+            fingerprint,
+            indexed,
+            moment,
+        } = prints;
         let schema = self.read(session, fingerprint).await?;
         let model = Model::bind(schema, self.policy.clone()).map_err(|problems| Error::Policy {
             target: self.name().to_owned(),
@@ -232,11 +254,11 @@ impl Target {
         })?;
         self.understands(session, &model).await?;
         let model = Arc::new(model);
-        let known = Known {
+        self.knows(Known {
             model: Arc::clone(&model),
             indexed,
-        };
-        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+            moment,
+        });
         Ok(model)
     }
 
@@ -268,8 +290,8 @@ impl Target {
     /// When the database cannot be reached.
     pub async fn schema(&self) -> Result<Schema, Error> {
         let mut session = self.session().await?;
-        let (fingerprint, _) = self.fingerprint(&mut session).await?;
-        self.read(&mut session, fingerprint).await
+        let prints = self.prints(&mut session, None).await?;
+        self.read(&mut session, prints.fingerprint).await
     }
 
     /// The different labels in a column, at most `limit` of them: such as the
@@ -297,18 +319,34 @@ impl Target {
         Ok(rows.iter().map(|row| field(row, 0).to_owned()).collect())
     }
 
-    /// That of the catalogue, and that of the indexes.
-    async fn fingerprint(&self, session: &mut Session) -> Result<(String, String), Error> {
+    /// The prints of the catalogue as it is now, unless nothing can have
+    /// changed since: no transaction has ended.
+    async fn prints(&self, session: &mut Session, since: Option<&str>) -> Result<Prints, Error> {
         let catalogue = self.dialect.catalogue();
-        let question = format!(
-            "SELECT ({}), ({})",
-            catalogue.fingerprint, catalogue.indexed
-        );
-        let rows = session.rows(&Statement::plain(question)).await?;
-        let row = rows.first().ok_or_else(|| {
-            Error::Unexpected("no answer to the question for the catalogue".to_owned())
-        })?;
-        Ok((field(row, 0).to_owned(), field(row, 1).to_owned()))
+        let (fingerprint, indexed) = (catalogue.fingerprint, catalogue.indexed);
+        let question = match self.dialect.moment() {
+            None => Statement::plain(format!("SELECT ({fingerprint}), ({indexed}), NULL")),
+            Some(moment) => Statement::new(
+                format!(
+                    "SELECT CASE WHEN {moment} <> $1 THEN ({fingerprint}) END, \
+                     CASE WHEN {moment} <> $1 THEN ({indexed}) END, {moment}"
+                ),
+                vec![since.unwrap_or_default().to_owned()],
+            ),
+        };
+        let rows = session.rows(&question).await?;
+        let [fingerprint, indexed, moment] = rows
+            .into_iter()
+            .next()
+            .and_then(|row| <[Option<String>; 3]>::try_from(row).ok())
+            .ok_or_else(|| {
+                Error::Unexpected("no answer to the question for the catalogue".to_owned())
+            })?;
+        Ok(Prints {
+            fingerprint: fingerprint.unwrap_or_default(),
+            indexed: indexed.unwrap_or_default(),
+            moment,
+        })
     }
 
     async fn read(&self, session: &mut Session, fingerprint: String) -> Result<Schema, Error> {
@@ -327,6 +365,10 @@ impl Target {
     fn known(&self) -> Option<Known> {
         let known = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         known.clone()
+    }
+
+    fn knows(&self, known: Known) {
+        *self.model.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 
     /// Loads SQL text in one transaction, for schemas and seeds.
@@ -381,6 +423,16 @@ impl Target {
         if let Some(pool) = self.pool.get() {
             pool.close().await;
         }
+    }
+}
+
+impl Known {
+    /// True when the catalogue is the same still.
+    fn is_of(&self, prints: &Prints) -> bool {
+        let is_same = self.moment.is_some() && self.moment == prints.moment;
+        is_same
+            || self.indexed == prints.indexed
+                && self.model.schema().fingerprint() == prints.fingerprint
     }
 }
 

@@ -6,7 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{Error, Target, connection::Session, field, qualified, users::UserCount};
+use super::{
+    Error, Target,
+    connection::Session,
+    field, qualified,
+    users::{UserCount, Users},
+};
 use crate::{
     dialect::{Row, Statement},
     plan::Model,
@@ -55,11 +60,9 @@ impl Target {
     /// Measures the target as it is now. Users are always counted; rows are
     /// estimated where the database keeps estimates, unless `exact`.
     ///
-    /// Two connections are asked at the same time: the catalogue's digest and
-    /// its estimates take as long as one another, and then each counts whatever
-    /// the other has not taken yet. Both are held until the end: one that is
-    /// given back and taken again at once is another one most of the time, and
-    /// a new one.
+    /// Two connections are asked at the same time: the catalogue's digest, and
+    /// the users where that is all that is counted, take as long as its
+    /// estimates; then each counts whatever the other has not taken yet.
     ///
     /// # Errors
     ///
@@ -70,31 +73,31 @@ impl Target {
         domains: &[String],
         exact: bool,
     ) -> Result<(Arc<Model>, Sizes), Error> {
-        let mut first = self.session().await?;
-        let mut second = self.session().await?;
-        let question = Statement::plain(self.dialect.sizes());
-        let (model, rows) = tokio::try_join!(self.model_by(&mut first), second.rows(&question))?;
+        let (mut first, mut second) = tokio::try_join!(self.session(), self.session())?;
+        let estimates = self.dialect.sizes().map(Statement::plain);
+        let is_counted = exact || estimates.is_none();
+        let ((model, users), rows) = tokio::try_join!(
+            async {
+                let model = self.model_by(&mut first).await?;
+                let users = match is_counted {
+                    true => None,
+                    false => Some(self.count_users(&mut first, &model, domains, 0).await?),
+                };
+                Ok((model, users))
+            },
+            async {
+                match &estimates {
+                    Some(estimates) => second.rows(estimates).await,
+                    None => Ok(Vec::new()),
+                }
+            }
+        )?;
         let mut tables = listed(&model, &rows, exact);
-        let of_users = tables.iter().find(|size| size.id == model.users().table);
-        let of_users = of_users.and_then(|size| size.bytes).unwrap_or(0);
-        let ((users, test_users), ()) = {
-            let parts = Mutex::new(parts(&mut tables, model.users().table));
-            tokio::try_join!(
-                async {
-                    let users = self.count_users(&mut first, &model, domains, of_users);
-                    let users = users.await?;
-                    self.count_parts(&mut first, &model, &parts).await?;
-                    Ok::<_, Error>(users)
-                },
-                self.count_parts(&mut second, &model, &parts),
-            )?
-        };
-        let counted = tables
-            .iter_mut()
-            .find(|size| size.id == model.users().table);
-        if let Some(size) = counted.filter(|size| size.exact) {
-            size.rows = users.iter().map(|users| users.total).sum();
-        }
+        let sessions = [&mut first, &mut second];
+        let counted = self.count_rest(sessions, &model, &mut tables, domains, users);
+        let (users, test_users) = counted.await?;
+        first.trust();
+        second.trust();
         tables.sort_by(|a, b| a.table.cmp(&b.table));
         let sizes = Sizes {
             users,
@@ -102,6 +105,39 @@ impl Target {
             tables,
         };
         Ok((model, sizes))
+    }
+
+    /// Counts what nobody has told yet, on whichever connection is free.
+    async fn count_rest(
+        &self,
+        [first, second]: [&mut Session; 2],
+        model: &Model,
+        tables: &mut [TableSize],
+        domains: &[String],
+        users: Option<Users>,
+    ) -> Result<Users, Error> {
+        let is_users = |size: &&mut TableSize| size.id == model.users().table;
+        let bytes = tables.iter_mut().find(is_users).and_then(|size| size.bytes);
+        let parts_left = Mutex::new(parts(tables, model.users().table));
+        let (counted, ()) = tokio::try_join!(
+            async {
+                let users = match users {
+                    Some(users) => users,
+                    None => {
+                        let bytes = bytes.unwrap_or(0);
+                        self.count_users(first, model, domains, bytes).await?
+                    }
+                };
+                self.count_parts(first, model, &parts_left).await?;
+                Ok::<_, Error>(users)
+            },
+            self.count_parts(second, model, &parts_left),
+        )?;
+        let users = tables.iter_mut().find(is_users);
+        if let Some(size) = users.filter(|size| size.exact) {
+            size.rows = counted.0.iter().map(|users| users.total).sum();
+        }
+        Ok(counted)
     }
 
     /// Counts the rows of the tables of one part after the other, until none

@@ -21,6 +21,9 @@ pub struct UserCount {
     pub active: u64,
 }
 
+/// The users by type, and how many of all are test users.
+pub(super) type Users = (Vec<UserCount>, u64);
+
 /// What is asked of the users, in the words of the database.
 struct Questions {
     table: String,
@@ -41,7 +44,7 @@ impl Target {
         model: &Model,
         domains: &[String],
         bytes: u64,
-    ) -> Result<(Vec<UserCount>, u64), Error> {
+    ) -> Result<Users, Error> {
         let dialect = self.dialect.as_ref();
         let questions = Questions::new(dialect, model, domains);
         let types = match dialect.groups_by_sorting() {
@@ -134,10 +137,7 @@ impl Questions {
 }
 
 /// The counts of these types, when there are no other users.
-fn everybody(
-    types: &[String],
-    row: &[Option<String>],
-) -> Result<Option<(Vec<UserCount>, u64)>, Error> {
+fn everybody(types: &[String], row: &[Option<String>]) -> Result<Option<Users>, Error> {
     let counts: Result<Vec<u64>, Error> = row
         .iter()
         .map(|count| number(count.as_deref().unwrap_or_default()))

@@ -3,17 +3,58 @@
 use crate::{
     cases,
     cycles::USERS,
-    world::{Kind, POLICY, World},
+    world::{Kind, POLICY, World, text_for},
 };
 
 cases! {
     EVERYWHERE: composite_keys, shared_tenant_column, odd_names, generated_columns,
-        views_are_left_alone, text_keys_with_quotes;
+        views_are_left_alone, text_keys_with_quotes, changes_of_the_schema_are_seen;
     // There a row without a key has nothing else to be told apart by, and a
     // key and what it refers to are of one type.
     NOT_MARIADB: no_key_at_all, wide_and_narrow_numbers;
     POSTGRES: two_schemas, extension_tables_stay, fixed_length_keys, column_order_after_drops,
         unlogged_tables;
+}
+
+/// What is known of the schema is what whoever comes anew reads, also when it
+/// was asked for while the change was under way.
+async fn changes_of_the_schema_are_seen(kind: Kind) {
+    let world = World::make(kind, USERS, POLICY).await;
+    let mut application = world.connect().await;
+    let drop_index = match kind {
+        Kind::MariaDb => "DROP INDEX notes_word ON notes",
+        Kind::Sqlite | Kind::Postgres => "DROP INDEX notes_word",
+    };
+    for change in [
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, user_id INTEGER REFERENCES users (id),
+            word VARCHAR(9))",
+        "CREATE INDEX notes_word ON notes (word)",
+        drop_index,
+        "INSERT INTO notes VALUES (1, 1, '')",
+        "ALTER TABLE notes ADD COLUMN more INTEGER",
+        "ALTER TABLE notes RENAME COLUMN more TO less",
+        "ALTER TABLE notes DROP COLUMN less",
+        "ALTER TABLE notes RENAME TO words",
+        "DROP TABLE words",
+    ] {
+        world.target.model().await.unwrap();
+        if kind == Kind::Postgres {
+            application.run("BEGIN").await.unwrap();
+        }
+        application.run(&text_for(kind, change)).await.unwrap();
+        if kind == Kind::Postgres {
+            world.target.model().await.unwrap();
+            application.run("COMMIT").await.unwrap();
+        }
+        let known = world.target.model().await.unwrap();
+        let again = world.target.model().await.unwrap();
+        let anew = world.twin(POLICY).target.model().await.unwrap();
+        let [known, again, anew] =
+            [known, again, anew].map(|model| format!("{:?}", model.schema()));
+        assert!(known == anew, "{change}: {known}\n{anew}");
+        assert!(again == anew, "{change}: {again}\n{anew}");
+    }
+    application.close().await;
 }
 
 async fn composite_keys(kind: Kind) {

@@ -450,11 +450,11 @@ impl Dialect for MySql {
             .to_owned()
     }
 
-    fn sizes(&self) -> String {
-        "SELECT NULL, TABLE_NAME, CAST(TABLE_ROWS AS CHAR), \
-         CAST(DATA_LENGTH + INDEX_LENGTH AS CHAR) FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = DATABASE()"
-            .to_owned()
+    fn sizes(&self) -> Option<String> {
+        let sizes = "SELECT NULL, TABLE_NAME, CAST(TABLE_ROWS AS CHAR), \
+             CAST(DATA_LENGTH + INDEX_LENGTH AS CHAR) FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = DATABASE()";
+        Some(sizes.to_owned())
     }
 
     /// Each of them commits; what follows is a transaction again.

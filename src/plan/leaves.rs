@@ -1,6 +1,7 @@
 //! Which rows nothing but their own deletion asks for.
 
-use super::{Path, Plan, Role, SetId, Step};
+use super::{Path, Plan, Role, SetId, Step, Whence};
+use crate::schema::{Origin, ReferentialAction};
 
 impl Plan {
     /// True when the rows of a set are only deleted, and perhaps counted: no
@@ -32,5 +33,22 @@ impl Plan {
             && !self.steps().iter().any(is_asked_for)
             && checks.all(|check| check.from != id && check.except != Some(id))
             && references.all(|(_, inside)| *inside != Some(id))
+    }
+
+    /// True for a leaf whose rows the database deletes with those that lead to
+    /// them, as each way is a foreign key that cascades; unless a trigger is to
+    /// see them go.
+    #[must_use]
+    pub fn goes_by_cascade(&self, id: SetId) -> bool {
+        let set = self.set(id);
+        let cascades = |path: &Path| {
+            let key = self.schema().foreign_key(path.foreign_key);
+            matches!(path.from, Whence::Parents(from) if self.set(from).role == Role::Doomed)
+                && key.origin == Origin::Catalogue
+                && key.on_delete == ReferentialAction::Cascade
+        };
+        self.is_leaf(id)
+            && set.paths.iter().all(cascades)
+            && !self.schema().table(set.table).has_triggers
     }
 }

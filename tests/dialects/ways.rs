@@ -15,7 +15,8 @@ use crate::{
 };
 
 cases! {
-    EVERYWHERE: one_statement, one_statement_at_every_level;
+    EVERYWHERE: one_statement, one_statement_at_every_level, rows_that_cascade;
+    MARIADB: rows_that_cascade_unseen;
     NOT_POSTGRES: one_text_after_another, one_text_given_up;
     POSTGRES: step_by_step, given_up, few_of_many, ways_at_once, counted_where_they_are,
         counted_again, without_keys, keys_that_stay, keys_that_others_hold, switched_off;
@@ -45,6 +46,28 @@ const SHOP: &str = "
         VALUES (1, 1, 'here'), (1, 1, 'here'), (1, 1, 'there'), (3, 1, 'here');
     INSERT INTO reviews VALUES (1, 1, 3, 2), (2, 2, 1, 1), (3, 3, NULL, 1);
     INSERT INTO friends (a, b) VALUES (1, 2), (2, 1), (2, 3), (1, 2);
+";
+
+/// Nothing but `listings` and `parcels` leads anywhere, and every key cascades.
+const CASCADING: &str = "
+    CREATE TABLE users (id int PRIMARY KEY, email varchar(99) UNIQUE);
+    CREATE TABLE listings (id int PRIMARY KEY,
+        user_id int NOT NULL REFERENCES users (id) ON DELETE CASCADE);
+    CREATE TABLE parcels (listing_id int NOT NULL REFERENCES listings (id) ON DELETE CASCADE,
+        number int NOT NULL, PRIMARY KEY (listing_id, number));
+    CREATE TABLE stamps (id int PRIMARY KEY, listing_id int, number int,
+        FOREIGN KEY (listing_id, number) REFERENCES parcels (listing_id, number) ON DELETE CASCADE);
+    CREATE TABLE reviews (id int PRIMARY KEY, user_id int REFERENCES users (id) ON DELETE CASCADE,
+        listing_id int REFERENCES listings (id) ON DELETE CASCADE);
+    CREATE TABLE audits (id int PRIMARY KEY,
+        user_id int NOT NULL REFERENCES users (id) ON DELETE CASCADE);
+    INSERT INTO users VALUES (1, 'a@test.com'), (2, 'b@test.com'), (3, 'c@corp.com');
+    INSERT INTO listings VALUES (1, 1), (2, 1), (3, 3);
+    INSERT INTO parcels VALUES (1, 1), (1, 2), (3, 1);
+    INSERT INTO stamps VALUES (1, 1, 1), (2, 1, 2), (3, 1, NULL), (4, NULL, 2), (5, 3, 1);
+    INSERT INTO reviews VALUES (1, 1, 1), (2, 1, 3), (3, 3, 1), (4, NULL, 2), (5, 1, NULL),
+        (6, 3, 3), (7, 2, 1);
+    INSERT INTO audits VALUES (1, 1), (2, 1), (3, 3);
 ";
 
 /// Resets, and tells in which way.
@@ -81,6 +104,65 @@ async fn one_statement(kind: Kind) {
     world.takes(world.user("a@test.com"), told, left).await;
     assert_eq!(way(&world, &world.user("b@test.com")).await, quick(kind));
     assert_eq!(world.left().await, "reviews 1, users 1");
+}
+
+/// The same with 120 more test users, each with a row of everything, and one
+/// more review by who stays.
+fn many_cascading() -> String {
+    let mut sql = CASCADING.to_owned();
+    for n in 100..220 {
+        let more = format!(
+            "INSERT INTO users VALUES ({n}, 'u{n}@test.com');
+            INSERT INTO listings VALUES ({n}, {n});
+            INSERT INTO parcels VALUES ({n}, 1);
+            INSERT INTO stamps VALUES ({n}, {n}, 1);
+            INSERT INTO reviews VALUES ({n}, {n}, {n}), (1{n}, 3, {n});
+            INSERT INTO audits VALUES ({n}, {n});"
+        );
+        sql.push_str(&more);
+    }
+    sql
+}
+
+/// What goes of them.
+const MANY_CASCADE: &str =
+    "audits -122, listings -122, parcels -122, reviews -246, stamps -122, users -122";
+
+/// Rows that the database deletes by itself are told as all others are, each
+/// once, and what others have a share in.
+async fn rows_that_cascade(kind: Kind) {
+    let world = World::make(kind, CASCADING, POLICY).await;
+    let told = "audits -2, listings -2, parcels -2, reviews -6, stamps -2, users -1";
+    let left = "audits 1, listings 1, parcels 1, reviews 1, stamps 3, users 2";
+    let changes = world.takes(world.user("a@test.com"), told, left).await;
+    let shared = |changes: &Changes| {
+        let shared = changes.shared.iter();
+        let shared = shared.map(|shared| (shared.table.clone(), shared.rows));
+        shared.collect::<Vec<_>>()
+    };
+    assert_eq!(shared(&changes), [("reviews".to_owned(), 3)]);
+    let world = World::make(kind, &many_cascading(), POLICY).await;
+    let left = "audits 1, listings 1, parcels 1, reviews 1, stamps 3, users 1";
+    let order = world.test_users(false);
+    let changes = world.takes(order, MANY_CASCADE, left).await;
+    assert_eq!(shared(&changes), [("reviews".to_owned(), 122)]);
+    let world = World::make(kind, CASCADING, POLICY).await;
+    assert_eq!(way(&world, &world.user("a@test.com")).await, quick(kind));
+}
+
+/// No trigger sees the rows that a key of MariaDB's takes along: those that one
+/// waits for are deleted by themselves.
+async fn rows_that_cascade_unseen(kind: Kind) {
+    let world = World::make(kind, &many_cascading(), POLICY).await;
+    world.sql("CREATE TABLE gone (id int PRIMARY KEY)").await;
+    let trigger = "CREATE TRIGGER gone AFTER DELETE ON audits FOR EACH ROW
+        INSERT INTO gone VALUES (OLD.id)";
+    world.sudo(trigger).await;
+    let order = world.test_users(false);
+    let done = world.reset(&order, Mode::Execute).await;
+    assert_eq!(summary(&done.unwrap()), MANY_CASCADE);
+    let gone = world.ask("SELECT CAST(count(*) AS CHAR) FROM gone");
+    assert_eq!(gone.await, "122");
 }
 
 async fn one_statement_at_every_level(kind: Kind) {

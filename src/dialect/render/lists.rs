@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{ROW, Renderer, Script, Seed, Shape, list, script::Text};
+use super::{Part, ROW, Renderer, Script, Seed, Shape, list, script::Text};
 use crate::{
-    dialect::{Dialect, Row, Statement},
+    dialect::{Dialect, Row, Statement, Tally},
     plan::{Path, Plan, SetId, Share},
     schema::{ColumnId, Locator},
 };
@@ -179,18 +179,58 @@ impl<'a> Renderer<'a> {
         values.collect()
     }
 
-    /// What is asked and changed once all rows are known, as one text.
+    /// What is asked and changed once all rows are known, as one text, but for
+    /// those that the database deletes with them, which are counted.
     #[must_use]
-    pub fn listed_changes(&self, seed: &Seed<'_>, named: usize) -> Option<Script> {
+    pub fn listed_changes(
+        &self,
+        seed: &Seed<'_>,
+        named: usize,
+        cascading: &[SetId],
+    ) -> Option<Script> {
         let mut text = Text::default();
         let mut parameters = Vec::new();
         let questions = self.questions(seed, named, &mut parameters)?;
         text.ask(questions);
         let (always, again) = self.dialect.by_index()?;
         text.say(always);
+        for &set in cascading {
+            if let Some((tallies, count)) = self.count_cascading(set) {
+                text.add(Part::Answers(tallies), count);
+            }
+        }
         self.change(&mut text)?;
         text.say(again);
         Some(text.into_script(parameters))
+    }
+
+    /// Counts the rows of a set at the end of its ways, each row once, and
+    /// those of them that others have a share in; nothing when there can be
+    /// none.
+    fn count_cascading(&self, id: SetId) -> Option<(Vec<Tally>, String)> {
+        let set = self.plan.set(id);
+        let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
+        let paths = set.paths.iter().filter(led_to);
+        let ways: Vec<String> = paths.map(|path| self.follows(path, None)).collect();
+        let shares = self.plan.shares().iter().enumerate();
+        let shares: Vec<(usize, &Share)> = shares.filter(|(_, share)| share.set == id).collect();
+        let such = shares.iter().map(|(_, share)| self.is_shared(share));
+        let counts: Vec<String> = std::iter::once("count(*)".to_owned())
+            .chain(such.map(|such| format!("count(CASE WHEN {such} THEN 1 END)")))
+            .collect();
+        let named = counts.iter().enumerate();
+        let named = list(named.map(|(place, count)| format!("{count} AS n{place}")));
+        let searches = ways.iter().enumerate().map(|(place, way)| {
+            let before = ways.iter().take(place);
+            let before = before.map(|way| format!(" AND ({way}) IS NOT TRUE"));
+            let (table, before) = (self.table(set.table), before.collect::<String>());
+            format!("SELECT {named} FROM {table} AS {ROW} WHERE {way}{before}")
+        });
+        let sums = (0..counts.len()).map(|place| self.dialect.as_text(&format!("sum(n{place})")));
+        let (sums, searches) = (list(sums), searches.collect::<Vec<_>>().join(" UNION ALL "));
+        let shared = shares.iter().map(|(place, _)| Tally::Shared(*place));
+        let tallies = std::iter::once(Tally::Deleted(id)).chain(shared).collect();
+        (!ways.is_empty()).then(|| (tallies, format!("SELECT {sums} FROM ({searches}) AS ways")))
     }
 
     /// In the form for one table, which knows no other name for it.

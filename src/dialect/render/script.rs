@@ -45,7 +45,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    fn add(&mut self, part: Part, sql: String) {
+    pub(super) fn add(&mut self, part: Part, sql: String) {
         self.parts.push(part);
         self.sql.push(sql);
     }

@@ -1,7 +1,8 @@
 //! Few rows on a database that changes one table in a statement and prepares
 //! one statement at a time: their keys are read, each round those that the
 //! rows of the round before lead to, and then everything is changed by lists
-//! of them, in as many round trips as there are generations.
+//! of them, in as many round trips as there are generations. Rows that the
+//! database deletes with those that lead to them are only counted.
 
 use super::{
     Execution, NAMED_USERS,
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     dialect::{Key, Renderer, Row, Seed, Statement, Tally},
     operation::TableCounts,
-    plan::{Path, SetId},
+    plan::{Path, Plan, SetId, Source},
     target::Error,
 };
 
@@ -18,10 +19,21 @@ use crate::{
 /// looks for no index any more.
 const LISTED: usize = 10_000;
 
+/// Rows that lead to others which the database deletes with them: from so many
+/// on, to count those is quicker than to list them and to delete them by their
+/// keys (measured for nine such tables: 2.5 ms more for one user, and half the
+/// time for two thousand).
+const CASCADING: u64 = 100;
+
 /// True when the rows that go of these tables are few enough to be listed.
-pub(super) fn can_list(tables: &[TableCounts]) -> bool {
-    let listed = u64::try_from(LISTED).unwrap_or(u64::MAX);
-    tables.iter().all(|table| table.deleted < listed)
+pub(super) fn can_list(plan: &Plan, tables: &[TableCounts]) -> bool {
+    let most = u64::try_from(LISTED).unwrap_or(u64::MAX);
+    let listed = plan.sets().filter(|(id, _)| !plan.goes_by_cascade(*id));
+    let listed: Vec<String> = listed
+        .map(|(_, set)| plan.schema().table(set.table).name.to_string())
+        .collect();
+    let mut many = tables.iter().filter(|table| table.deleted >= most);
+    !many.any(|table| listed.contains(&table.table))
 }
 
 /// What is known of the sets on the way.
@@ -29,6 +41,8 @@ struct Known {
     keys: Vec<Vec<Key>>,
     sizes: Vec<u64>,
     is_known: Vec<bool>,
+    /// Those whose rows the database deletes by itself.
+    cascading: Vec<SetId>,
 }
 
 impl Known {
@@ -54,16 +68,30 @@ impl Execution<'_> {
         };
         let (dialect, plan) = (self.transaction.dialect, self.plan);
         let renderer = Renderer::listing(dialect, plan, &known.sizes, &known.keys);
-        let Some(script) = renderer.listed_changes(seed, NAMED_USERS) else {
+        let Some(script) = renderer.listed_changes(seed, NAMED_USERS, &known.cascading) else {
             return Ok(None);
         };
         let done = self.transaction.script(STEP, &script.statement).await?;
-        let found = plan.sets().map(|(id, _)| Tally::Found(id));
-        let sizes = known.sizes.iter().map(|size| Some(size.to_string()));
+        let sets = plan.sets().map(|(id, _)| id);
+        let listed = sets.filter(|id| !known.cascading.contains(id));
+        let listed = listed.map(|id| (Tally::Found(id), known.sizes[id.index()].to_string()));
+        let (found, sizes): (Vec<Tally>, Vec<String>) = listed.unzip();
         Ok(tallied(&script.parts, done).map(|(tallies, row)| {
-            let tallies = found.chain(tallies).collect();
+            let sizes = sizes.into_iter().map(Some);
+            let tallies = found.into_iter().chain(tallies).collect();
             (tallies, sizes.chain(row).collect())
         }))
+    }
+
+    /// True for a set whose rows the database deletes with many others, and
+    /// nobody else asks for.
+    fn cascades(&self, id: SetId, known: &Known) -> bool {
+        let set = self.plan.set(id);
+        let mut sources = set.paths.iter().filter_map(Path::source);
+        let mut rules = self.request.elsewhere.wanted(self.plan);
+        sources.any(|from| known.sizes[from.index()] >= CASCADING)
+            && self.plan.goes_by_cascade(id)
+            && !rules.any(|rule| matches!(rule.source, Source::Rows(of, _) if of == set.table))
     }
 
     /// Reads the keys of all sets, each after those that lead into it.
@@ -74,6 +102,7 @@ impl Execution<'_> {
             keys: vec![Vec::new(); count],
             sizes: vec![0; count],
             is_known: vec![false; count],
+            cascading: Vec::new(),
         };
         let groups = plan.groups().iter();
         let mut waiting: Vec<SetId> = groups.flat_map(|group| group.sets.clone()).collect();
@@ -87,6 +116,9 @@ impl Execution<'_> {
                 return Ok(None);
             }
             waiting = later;
+            let (cascading, ready): (Vec<SetId>, Vec<SetId>) =
+                ready.into_iter().partition(|id| self.cascades(*id, &known));
+            known.cascading.extend(cascading);
             let renderer = Renderer::listing(dialect, plan, &known.sizes, &known.keys);
             let (mut users, mut asked) = (Vec::new(), Vec::new());
             for &id in &ready {

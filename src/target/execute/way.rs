@@ -51,7 +51,7 @@ impl Target {
         let choice = strategy(self.dialect.as_ref(), plan, request);
         let users = plan.model().users().table;
         let is_few = match (choice.strategy, &request.start) {
-            (Strategy::Lists, _) => lists::can_list(&rehearsed.changes().tables),
+            (Strategy::Lists, _) => lists::can_list(plan, &rehearsed.changes().tables),
             (_, Start::TestUsers(_)) => swift::is_few(
                 rehearsed.changes().user_count,
                 rows.get(&users).copied().unwrap_or(u64::MAX),

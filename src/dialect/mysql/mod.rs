@@ -293,8 +293,8 @@ impl Dialect for MySql {
         let domains: Vec<String> = domains.iter().map(|domain| quoted(domain)).collect();
         let text = self.as_text(sql);
         format!(
-            "COALESCE({text} REGEXP '^[!-?A-~]+@[!-?A-~]+$(?![[:space:]])' \
-             AND LOWER(SUBSTRING_INDEX({text}, '@', -1)) IN ({}), FALSE)",
+            "COALESCE(LOWER(SUBSTRING_INDEX({text}, '@', -1)) IN ({}) \
+             AND {text} REGEXP '^[!-?A-~]+@[!-?A-~]+$(?![[:space:]])', FALSE)",
             domains.join(", ")
         )
     }

@@ -205,8 +205,8 @@ impl<'a> Renderer<'a> {
     }
 
     /// Counts the rows of a set at the end of its ways, each row once, and
-    /// those of them that others have a share in; nothing when there can be
-    /// none.
+    /// those of them that others have a share in, and locks them, so that as
+    /// many go; nothing when there can be none.
     fn count_cascading(&self, id: SetId) -> Option<(Vec<Tally>, String)> {
         let set = self.plan.set(id);
         let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
@@ -224,7 +224,8 @@ impl<'a> Renderer<'a> {
             let before = ways.iter().take(place);
             let before = before.map(|way| format!(" AND ({way}) IS NOT TRUE"));
             let (table, before) = (self.table(set.table), before.collect::<String>());
-            format!("SELECT {named} FROM {table} AS {ROW} WHERE {way}{before}")
+            let lock = self.dialect.for_update();
+            format!("(SELECT {named} FROM {table} AS {ROW} WHERE {way}{before}{lock})")
         });
         let sums = (0..counts.len()).map(|place| self.dialect.as_text(&format!("sum(n{place})")));
         let (sums, searches) = (list(sums), searches.collect::<Vec<_>>().join(" UNION ALL "));

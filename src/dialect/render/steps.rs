@@ -332,8 +332,9 @@ impl Renderer<'_> {
             .enumerate()
             .map(|(place, &(table, kept))| {
                 format!(
-                    "SELECT '{place}' WHERE EXISTS (SELECT 1 FROM {} AS {ROW}{})",
+                    "SELECT '{place}' WHERE EXISTS (SELECT 1 FROM {} AS {ROW}{}{})",
                     self.table(table),
+                    self.dialect.read_through(),
                     self.but(kept),
                 )
             })

@@ -65,7 +65,8 @@ pub struct Target {
     model: Mutex<Option<Known>>,
     /// Which indexes were missing when it was last looked for them.
     looked: Mutex<Option<advice::Looked>>,
-    /// The types of users when they were last counted.
+    /// The types of users when they were last counted; none when there were
+    /// many.
     user_types: Mutex<Vec<String>>,
     /// What the database said of itself when it was last asked.
     seen: Mutex<Option<Seen>>,

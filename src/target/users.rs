@@ -51,7 +51,7 @@ impl Target {
             true => self.user_types(),
             false => Vec::new(),
         };
-        if (1..=TYPES).contains(&types.len()) {
+        if !types.is_empty() {
             let rows = self.counts(session, questions.of(dialect, &types), bytes);
             let rows = rows.await?;
             let row = rows.first().map_or(&[][..], Vec::as_slice);
@@ -71,11 +71,15 @@ impl Target {
             });
             test_users += number(field(row, 3))?;
         }
-        let mut types = self
+        let types = counts.iter().map(|count| count.user_type.clone());
+        let types = match counts.len() <= TYPES {
+            true => types.collect(),
+            false => Vec::new(),
+        };
+        *self
             .user_types
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *types = counts.iter().map(|count| count.user_type.clone()).collect();
+            .unwrap_or_else(PoisonError::into_inner) = types;
         Ok((counts, test_users))
     }
 

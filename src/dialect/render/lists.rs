@@ -9,7 +9,7 @@ use super::{Part, ROW, Renderer, Script, Seed, Shape, list, script::Text};
 use crate::{
     dialect::{Dialect, Row, Statement, Tally},
     plan::{Path, Plan, SetId, Share},
-    schema::{ColumnId, Locator},
+    schema::{ColumnId, ForeignKeyId, Locator},
 };
 
 /// A row's values as they are written into a statement, in the order of its
@@ -210,28 +210,46 @@ impl<'a> Renderer<'a> {
     fn count_cascading(&self, id: SetId) -> Option<(Vec<Tally>, String)> {
         let set = self.plan.set(id);
         let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
-        let paths = set.paths.iter().filter(led_to);
-        let ways: Vec<String> = paths.map(|path| self.follows(path, None)).collect();
+        let paths: Vec<&Path> = set.paths.iter().filter(led_to).collect();
+        let ways: Vec<String> = paths.iter().map(|path| self.follows(path, None)).collect();
         let shares = self.plan.shares().iter().enumerate();
         let shares: Vec<(usize, &Share)> = shares.filter(|(_, share)| share.set == id).collect();
-        let such = shares.iter().map(|(_, share)| self.is_shared(share));
-        let counts: Vec<String> = std::iter::once("count(*)".to_owned())
-            .chain(such.map(|such| format!("count(CASE WHEN {such} THEN 1 END)")))
-            .collect();
-        let named = counts.iter().enumerate();
-        let named = list(named.map(|(place, count)| format!("{count} AS n{place}")));
-        let searches = ways.iter().enumerate().map(|(place, way)| {
+        let searches = paths.iter().zip(&ways).enumerate();
+        let searches = searches.map(|(place, (path, way))| {
+            let shared = shares
+                .iter()
+                .map(|(_, share)| self.count_shared(share, path));
+            let counts = std::iter::once("count(*)".to_owned()).chain(shared);
+            let named = counts.enumerate();
+            let named = list(named.map(|(place, count)| format!("{count} AS n{place}")));
             let before = ways.iter().take(place);
             let before = before.map(|way| format!(" AND ({way}) IS NOT TRUE"));
             let (table, before) = (self.table(set.table), before.collect::<String>());
             let lock = self.dialect.for_update();
             format!("(SELECT {named} FROM {table} AS {ROW} WHERE {way}{before}{lock})")
         });
-        let sums = (0..counts.len()).map(|place| self.dialect.as_text(&format!("sum(n{place})")));
+        let sums = (0..=shares.len()).map(|place| self.dialect.as_text(&format!("sum(n{place})")));
         let (sums, searches) = (list(sums), searches.collect::<Vec<_>>().join(" UNION ALL "));
         let shared = shares.iter().map(|(place, _)| Tally::Shared(*place));
         let tallies = std::iter::once(Tally::Deleted(id)).chain(shared).collect();
         (!ways.is_empty()).then(|| (tallies, format!("SELECT {sums} FROM ({searches}) AS ways")))
+    }
+
+    /// Counts the rows of a share's set at the end of a way: by that they refer
+    /// to a row in scope.
+    fn count_shared(&self, share: &Share, way: &Path) -> String {
+        let is_way = |&(key, inside): &(ForeignKeyId, Option<SetId>)| {
+            key == way.foreign_key && inside == way.source()
+        };
+        let others = share.references.iter().copied();
+        let others = Share {
+            set: share.set,
+            references: others.filter(|reference| !is_way(reference)).collect(),
+        };
+        match others.references.is_empty() {
+            true => "0".to_owned(),
+            false => format!("count(CASE WHEN {} THEN 1 END)", self.is_shared(&others)),
+        }
     }
 
     /// In the form for one table, which knows no other name for it.

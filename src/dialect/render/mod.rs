@@ -18,8 +18,6 @@ pub use lists::Key;
 pub use roots::{Eligible, Seed};
 pub use script::{Part, Script};
 
-use std::collections::BTreeSet;
-
 use super::{Dialect, Statement, Tie};
 use crate::{
     plan::{Check, Path, Plan, SetId, Share, Whence},
@@ -58,7 +56,7 @@ enum Found {
     /// What a query finds.
     Query(String),
     /// These.
-    Listed(BTreeSet<Vec<String>>),
+    Listed(Vec<Vec<String>>),
 }
 
 /// How several ways into one set are searched.
@@ -231,7 +229,11 @@ impl<'a> Renderer<'a> {
                 .enumerate();
             values.map(|(place, value)| write(place, value)).collect()
         };
-        Found::Listed(rows.map(row).collect())
+        // Mostly in order already, as the keys are.
+        let mut rows: Vec<Vec<String>> = rows.map(row).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        Found::Listed(rows)
     }
 
     /// True for rows whose foreign key refers into a set.

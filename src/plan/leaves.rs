@@ -1,6 +1,6 @@
 //! Which rows nothing but their own deletion asks for.
 
-use super::{Path, Plan, Role, SetId, Step, Whence};
+use super::{Path, Plan, Role, SetId, Share, Step, Whence};
 use crate::schema::{Origin, ReferentialAction};
 
 impl Plan {
@@ -33,6 +33,13 @@ impl Plan {
             && !self.steps().iter().any(is_asked_for)
             && checks.all(|check| check.from != id && check.except != Some(id))
             && references.all(|(_, inside)| *inside != Some(id))
+    }
+
+    /// What is reported as shared of a set's rows, and its place.
+    #[must_use]
+    pub fn shares_of(&self, id: SetId) -> Vec<(usize, &Share)> {
+        let shares = self.shares().iter().enumerate();
+        shares.filter(|(_, share)| share.set == id).collect()
     }
 
     /// True for a leaf whose rows the database deletes with those that lead to

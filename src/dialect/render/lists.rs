@@ -46,8 +46,8 @@ impl<'a> Renderer<'a> {
         let others = set.columns.iter().filter(|column| !keys.contains(column));
         columns.extend(others);
         // Behind those that every set has.
-        let shares = self.plan.shares().iter().filter(|share| share.set == id);
-        let references = shares.flat_map(|share| &share.references);
+        let shares = self.plan.shares_of(id).into_iter();
+        let references = shares.flat_map(|(_, share)| &share.references);
         for column in
             references.flat_map(|(key, _)| self.schema().foreign_key(*key).child_columns())
         {
@@ -212,8 +212,7 @@ impl<'a> Renderer<'a> {
         let led_to = |path: &&Path| path.source().is_some_and(|from| !self.is_empty(from));
         let paths: Vec<&Path> = set.paths.iter().filter(led_to).collect();
         let ways: Vec<String> = paths.iter().map(|path| self.follows(path, None)).collect();
-        let shares = self.plan.shares().iter().enumerate();
-        let shares: Vec<(usize, &Share)> = shares.filter(|(_, share)| share.set == id).collect();
+        let shares = self.plan.shares_of(id);
         let searches = paths.iter().zip(&ways).enumerate();
         let searches = searches.map(|(place, (path, way))| {
             let shared = shares

@@ -8,7 +8,7 @@
 use super::{Execution, find::Extent};
 use crate::{
     dialect::Ways,
-    plan::{Plan, SetId, Share, Source},
+    plan::{SetId, Share, Source},
     target::{Error, field},
 };
 
@@ -34,7 +34,7 @@ impl Execution<'_> {
 
     /// Counts the rows of such a set, and those that others have a share in.
     pub(super) async fn count_rows(&mut self, step: &str, id: SetId) -> Result<(), Error> {
-        let shares = shares_of(self.plan, id);
+        let shares = self.plan.shares_of(id);
         let asked: Vec<&Share> = shares.iter().map(|(_, share)| *share).collect();
         let Some(question) = self.renderer().count_found(id, &asked, Ways::AtOnce) else {
             return Ok(());
@@ -60,10 +60,4 @@ impl Execution<'_> {
             false => Err(Error::Conflict(1)),
         }
     }
-}
-
-/// What is reported as shared of a set's rows, and its place.
-pub(super) fn shares_of(plan: &Plan, id: SetId) -> Vec<(usize, &Share)> {
-    let shares = plan.shares().iter().enumerate();
-    shares.filter(|(_, share)| share.set == id).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::{Execution, leaves::shares_of};
+use super::Execution;
 use crate::{
     dialect::Statement,
     failpoint,
@@ -263,7 +263,7 @@ impl Execution<'_> {
 
     /// Deletes a set's rows, which tell what else they referred to.
     async fn delete_telling(&mut self, title: &str, set: SetId) -> Result<u64, Error> {
-        let shares = shares_of(self.plan, set);
+        let shares = self.plan.shares_of(set);
         let told: Vec<&Share> = shares.iter().map(|(_, share)| *share).collect();
         let statement = self.renderer().delete_telling(set, &told);
         let answer = self.transaction.query(title, &statement).await;
